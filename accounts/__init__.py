@@ -1,0 +1,1 @@
+"""People: accounts, households and their beneficiaries, sessions, staff."""

@@ -1,0 +1,1 @@
+"""The basket: meals that a family has chosen and not paid yet. It holds no place."""

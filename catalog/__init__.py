@@ -1,0 +1,1 @@
+"""What is served when, for whom, at what price."""

@@ -1,0 +1,200 @@
+"""Tables of what is served when, for whom, at what price."""
+
+from datetime import date, datetime
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shop.database import Key, Row
+
+
+class Regie(Row):
+    """A cash office: it collects the money of one or more communes and answers for it."""
+
+    __tablename__ = "regies"
+
+    slug: Mapped[str] = mapped_column(String(60), unique=True)
+    legal_name: Mapped[str] = mapped_column(String(120))
+    contact_email: Mapped[str] = mapped_column(String(254))
+    contact_phone: Mapped[str | None] = mapped_column(String(20))
+    address: Mapped[str | None] = mapped_column(String(200))
+    card_gateway: Mapped[str] = mapped_column(String(20))
+    """The name of the gateway that takes its card payments: "sandbox", "stripe"."""
+    minimum_top_up_cents: Mapped[int]
+    maximum_top_up_cents: Mapped[int]
+    minimum_online_cents: Mapped[int]
+    """The smallest amount that may be paid by card."""
+
+    __table_args__ = (
+        CheckConstraint("minimum_top_up_cents > 0 AND maximum_top_up_cents >= minimum_top_up_cents", name="top_up"),
+        CheckConstraint("minimum_online_cents > 0", name="online"),
+    )
+
+
+class Commune(Row):
+    """A commune whose services are sold here."""
+
+    __tablename__ = "communes"
+
+    regie_id: Mapped[int] = mapped_column(Key, ForeignKey("regies.id"), index=True)
+    slug: Mapped[str] = mapped_column(String(60), unique=True)
+    name: Mapped[str] = mapped_column(String(80))
+    insee: Mapped[str] = mapped_column(String(5))
+    zone: Mapped[str] = mapped_column(String(1))
+    accent: Mapped[str] = mapped_column(String(7))
+    """The commune's colour, "#rrggbb"."""
+    contact_email: Mapped[str | None] = mapped_column(String(254))
+    contact_phone: Mapped[str | None] = mapped_column(String(20))
+    address: Mapped[str | None] = mapped_column(String(200))
+
+    __table_args__ = (
+        UniqueConstraint("id", "regie_id"),
+        CheckConstraint("zone IN ('A', 'B', 'C')", name="zone"),
+    )
+
+
+class School(Row):
+    """A school, where its pupils eat."""
+
+    __tablename__ = "schools"
+
+    commune_id: Mapped[int] = mapped_column(Key, ForeignKey("communes.id"), index=True)
+    name: Mapped[str] = mapped_column(String(120))
+    level: Mapped[str] = mapped_column(String(20))
+
+    __table_args__ = (
+        UniqueConstraint("commune_id", "name"),
+        CheckConstraint("level IN ('nursery', 'elementary', 'primary', 'secondary')", name="level"),
+    )
+
+
+class Service(Row):
+    """What a commune offers on certain weekdays: the canteen, the childcare."""
+
+    __tablename__ = "services"
+
+    commune_id: Mapped[int] = mapped_column(Key, ForeignKey("communes.id"))
+    slug: Mapped[str] = mapped_column(String(60))
+    name: Mapped[str] = mapped_column(String(80))
+    kind: Mapped[str] = mapped_column(String(12))
+    description: Mapped[str] = mapped_column(Text, default="")
+    weekdays: Mapped[str] = mapped_column(String(7))
+    """ISO weekday digits of the days it is served: "1245"."""
+    settlement: Mapped[str] = mapped_column(String(10))
+    capacity: Mapped[int | None]
+    """Meals a day; nothing means no limit."""
+    book_rule: Mapped[dict[str, object]] = mapped_column(JSON)
+    cancel_rule: Mapped[dict[str, object]] = mapped_column(JSON)
+    """Deadline rules as `catalog.rules` reads them."""
+    position: Mapped[int] = mapped_column(default=0)
+
+    __table_args__ = (
+        UniqueConstraint("commune_id", "slug"),
+        CheckConstraint("kind IN ('canteen', 'childcare')", name="kind"),
+        CheckConstraint("settlement IN ('prepaid', 'invoiced')", name="settlement"),
+        CheckConstraint("capacity IS NULL OR capacity >= 0", name="capacity"),
+    )
+
+
+class Tariff(Row):
+    """A situation that has its price at a service: "Résident commune", "Adulte"…"""
+
+    __tablename__ = "tariffs"
+
+    service_id: Mapped[int] = mapped_column(Key, ForeignKey("services.id"))
+    code: Mapped[str] = mapped_column(String(60))
+    label: Mapped[str] = mapped_column(String(80))
+    audience: Mapped[str] = mapped_column(String(6))
+    documents: Mapped[str | None] = mapped_column(String(300))
+    """The papers that the town hall will ask for, as a sentence."""
+    position: Mapped[int] = mapped_column(default=0)
+
+    __table_args__ = (
+        UniqueConstraint("service_id", "code"),
+        UniqueConstraint("id", "service_id"),
+        CheckConstraint("audience IN ('child', 'adult')", name="audience"),
+    )
+
+
+class TariffPrice(Row):
+    """What a meal costs at a tariff, from a day to a day (both included). Prices of a tariff never overlap."""
+
+    __tablename__ = "tariff_prices"
+
+    tariff_id: Mapped[int] = mapped_column(Key, ForeignKey("tariffs.id"))
+    valid_from: Mapped[date]
+    valid_until: Mapped[date | None]
+    cents: Mapped[int]
+
+    __table_args__ = (
+        UniqueConstraint("tariff_id", "valid_from"),
+        CheckConstraint("cents >= 0", name="cents"),
+        CheckConstraint("valid_until IS NULL OR valid_until >= valid_from", name="validity"),
+    )
+
+
+class SchoolYear(Row):
+    """A school year of a zone: first and last day of school. Named by its first civil year."""
+
+    __tablename__ = "school_years"
+
+    zone: Mapped[str] = mapped_column(String(1))
+    year: Mapped[int]
+    first_day: Mapped[date]
+    last_day: Mapped[date]
+
+    __table_args__ = (UniqueConstraint("zone", "year"), CheckConstraint("last_day > first_day", name="days"))
+
+
+class Holiday(Row):
+    """School holidays of a zone, or a public holiday (no zone): first and last day without school."""
+
+    __tablename__ = "holidays"
+
+    zone: Mapped[str | None] = mapped_column(String(1))
+    label: Mapped[str] = mapped_column(String(80))
+    first_day: Mapped[date]
+    last_day: Mapped[date]
+
+    __table_args__ = (
+        Index("uq_holidays_zone_first_day", "zone", "first_day", "label", unique=True),
+        CheckConstraint("last_day >= first_day", name="days"),
+    )
+
+
+class Closure(Row):
+    """Days on which a commune, or one of its services, does not serve, and why."""
+
+    __tablename__ = "closures"
+
+    commune_id: Mapped[int] = mapped_column(Key, ForeignKey("communes.id"), index=True)
+    service_id: Mapped[int | None] = mapped_column(Key, ForeignKey("services.id"))
+    first_day: Mapped[date]
+    last_day: Mapped[date]
+    reason: Mapped[str] = mapped_column(String(120))
+
+    __table_args__ = (CheckConstraint("last_day >= first_day", name="days"),)
+
+
+class ServiceDay(Row):
+    """A dated meal, the product: one service on one day, its deadlines as instants, its places."""
+
+    __tablename__ = "service_days"
+
+    service_id: Mapped[int] = mapped_column(Key, ForeignKey("services.id"))
+    day: Mapped[date]
+    is_open: Mapped[bool]
+    closed_reason: Mapped[str | None] = mapped_column(String(120))
+    capacity: Mapped[int | None]
+    booked_count: Mapped[int] = mapped_column(default=0)
+    """Live reservations and holds; exact."""
+    book_deadline_at: Mapped[datetime]
+    """The first instant at which booking is too late."""
+    cancel_deadline_at: Mapped[datetime]
+    menu: Mapped[str | None] = mapped_column(Text)
+    """Dishes, one a line; a line that ends in "(végétarien)" says so."""
+
+    __table_args__ = (
+        UniqueConstraint("service_id", "day"),
+        CheckConstraint("booked_count >= 0 AND (capacity IS NULL OR booked_count <= capacity)", name="places"),
+    )

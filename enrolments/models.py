@@ -1,0 +1,73 @@
+"""The table of enrolments."""
+
+from datetime import date, datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shop.database import Key, Row
+
+STATES = ("requested", "to_complete", "approved", "refused", "revoked", "expired", "withdrawn")
+PENDING = "state IN ('requested', 'to_complete')"
+APPROVED = "state = 'approved'"
+
+
+class Enrolment(Row):
+    """One household's right to buy one tariff for one beneficiary during one school year, once a clerk approved it.
+
+    A beneficiary has at most one approved tariff per service, household and year, so that a price is never ambiguous.
+    """
+
+    __tablename__ = "enrolments"
+
+    household_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"))
+    beneficiary_id: Mapped[int] = mapped_column(Key, ForeignKey("beneficiaries.id"))
+    service_id: Mapped[int] = mapped_column(Key)
+    tariff_id: Mapped[int] = mapped_column(Key)
+    school_year: Mapped[int]
+    """The civil year in which the school year begins."""
+    valid_from: Mapped[date]
+    valid_until: Mapped[date]
+    state: Mapped[str] = mapped_column(String(12))
+    requested_at: Mapped[datetime]
+    requested_by_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
+    message: Mapped[str | None] = mapped_column(String(500))
+    """What the family added to its request."""
+    decided_at: Mapped[datetime | None]
+    decided_by_id: Mapped[int | None] = mapped_column(Key, ForeignKey("accounts.id"))
+    reason: Mapped[str | None] = mapped_column(String(500))
+    """Why it was refused or revoked, or which paper is asked for: the family reads it."""
+
+    __table_args__ = (
+        ForeignKeyConstraint(["tariff_id", "service_id"], ["tariffs.id", "tariffs.service_id"]),
+        CheckConstraint(f"state IN ({', '.join(repr(state) for state in STATES)})", name="state"),
+        CheckConstraint("valid_until >= valid_from", name="validity"),
+        Index("ix_enrolments_household", "household_id", "service_id"),
+        Index(
+            "uq_enrolments_pending",
+            "household_id",
+            "beneficiary_id",
+            "tariff_id",
+            "school_year",
+            unique=True,
+            postgresql_where=text(PENDING),
+            sqlite_where=text(PENDING),
+        ),
+        Index(
+            "uq_enrolments_approved",
+            "household_id",
+            "beneficiary_id",
+            "service_id",
+            "school_year",
+            unique=True,
+            postgresql_where=text(APPROVED),
+            sqlite_where=text(APPROVED),
+        ),
+        Index(
+            "ix_enrolments_queue",
+            "service_id",
+            "requested_at",
+            postgresql_where=text(PENDING),
+            sqlite_where=text(PENDING),
+        ),
+    )

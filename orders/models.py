@@ -1,0 +1,97 @@
+"""Tables of orders."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shop.database import Key, Row
+
+ORDER_STATES = ("pending", "paid", "expired", "cancelled")
+RESERVATION_STATES = ("held", "confirmed", "released", "cancelled")
+LIVE = "state IN ('held', 'confirmed')"
+
+
+class Order(Row):
+    """What a household bought at once. `pending` while a card payment is awaited; its total is the sum of its lines."""
+
+    __tablename__ = "orders"
+
+    number: Mapped[str] = mapped_column(String(12), unique=True)
+    """What people quote: "7KQ2-M4XD"; random, so that it tells nothing about the town's sales."""
+    household_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"))
+    regie_id: Mapped[int] = mapped_column(Key, ForeignKey("regies.id"))
+    basket_id: Mapped[int | None] = mapped_column(Key, ForeignKey("baskets.id"), index=True)
+    account_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
+    """Who clicked."""
+    total_cents: Mapped[int]
+    settlement: Mapped[str] = mapped_column(String(8))
+    state: Mapped[str] = mapped_column(String(10))
+    placed_at: Mapped[datetime]
+    held_until: Mapped[datetime | None]
+    """Until when the places are kept while a card payment is awaited."""
+    paid_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+    """When it expired or was cancelled."""
+
+    __table_args__ = (
+        UniqueConstraint("id", "regie_id", "household_id"),
+        CheckConstraint(f"state IN ({', '.join(repr(state) for state in ORDER_STATES)})", name="state"),
+        CheckConstraint("settlement IN ('wallet', 'card', 'invoice', 'counter')", name="settlement"),
+        CheckConstraint("total_cents >= 0", name="total"),
+        CheckConstraint("(state = 'paid') = (paid_at IS NOT NULL)", name="paid"),
+        Index("ix_orders_household", "household_id", "placed_at"),
+        # A basket is ordered once: what expired or was cancelled does not count.
+        Index(
+            "uq_orders_basket",
+            "basket_id",
+            unique=True,
+            postgresql_where=text("state IN ('pending', 'paid')"),
+            sqlite_where=text("state IN ('pending', 'paid')"),
+        ),
+        Index(
+            "ix_orders_held",
+            "held_until",
+            postgresql_where=text("state = 'pending'"),
+            sqlite_where=text("state = 'pending'"),
+        ),
+    )
+
+
+class Reservation(Row):
+    """A line of an order: one child, one dated meal, at the price as sold."""
+
+    __tablename__ = "reservations"
+
+    order_id: Mapped[int] = mapped_column(Key, ForeignKey("orders.id"), index=True)
+    household_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"))
+    beneficiary_id: Mapped[int] = mapped_column(Key, ForeignKey("beneficiaries.id"))
+    service_day_id: Mapped[int] = mapped_column(Key, ForeignKey("service_days.id"))
+    tariff_id: Mapped[int] = mapped_column(Key, ForeignKey("tariffs.id"))
+    tariff_price_id: Mapped[int] = mapped_column(Key, ForeignKey("tariff_prices.id"))
+    """The dated price it was sold at: why it cost what it cost."""
+    cents: Mapped[int]
+    cancel_deadline_at: Mapped[datetime]
+    """As sold: a rule that changes later does not shorten it."""
+    state: Mapped[str] = mapped_column(String(10))
+    attendance: Mapped[str] = mapped_column(String(16), server_default=text("'expected'"))
+    cancelled_at: Mapped[datetime | None]
+    cancelled_by_id: Mapped[int | None] = mapped_column(Key, ForeignKey("accounts.id"))
+
+    __table_args__ = (
+        CheckConstraint(f"state IN ({', '.join(repr(state) for state in RESERVATION_STATES)})", name="state"),
+        CheckConstraint("attendance IN ('expected', 'present', 'absent_excused', 'absent')", name="attendance"),
+        CheckConstraint("cents >= 0", name="cents"),
+        CheckConstraint("(state = 'cancelled') = (cancelled_at IS NOT NULL)", name="cancelled"),
+        # Beneficiary first, so that the same index answers "what does this child have on these days".
+        Index(
+            "uq_reservations_live",
+            "beneficiary_id",
+            "service_day_id",
+            unique=True,
+            postgresql_where=text(LIVE),
+            sqlite_where=text(LIVE),
+        ),
+        Index("ix_reservations_service_day", "service_day_id"),
+        Index("ix_reservations_household", "household_id", "service_day_id"),
+    )

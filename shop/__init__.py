@@ -1,0 +1,1 @@
+"""The ground: money, clock, configuration, database, errors, access, letters, jobs, web."""

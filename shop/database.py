@@ -1,0 +1,274 @@
+"""The database: the only begin, commit and rollback in the house, and the only code that knows which one it talks to."""
+
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from flask import current_app
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Engine,
+    Integer,
+    MetaData,
+    Select,
+    TypeDecorator,
+    create_engine,
+    event,
+    make_url,
+    select,
+)
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from shop.errors import Busy
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+M = TypeVar("M", bound="Row")
+T = TypeVar("T")
+
+BUSY_TIMEOUT_SECONDS = 10
+TRIES = 5
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware moment in UTC, on every database. Refuses a naive one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive moment cannot be stored")
+        value = value.astimezone(UTC)
+        return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Key = BigInteger().with_variant(Integer, "sqlite")
+"""The type of primary and foreign keys: 64 bits on both databases (SQLite numbers only `INTEGER` keys by itself)."""
+
+
+class Base(DeclarativeBase):
+    """Every table of the house."""
+
+    metadata = MetaData(naming_convention=NAMES)
+    type_annotation_map = {datetime: UtcDateTime}
+
+
+class Row(Base):
+    """A table whose rows are numbered by the database."""
+
+    __abstract__ = True
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+
+
+def make_engine(url: str, pool_size: int = 10) -> Engine:
+    """An engine with the settings that keep money safe.
+
+    SQLite: WAL, `synchronous=FULL`, foreign keys on, a busy timeout, and a `BEGIN IMMEDIATE` for every writing
+    transaction (with the library's own deferred BEGIN, concurrent read-then-write transactions lose updates or fail).
+    PostgreSQL: READ COMMITTED with row locks.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database and parsed.database != ":memory:":
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(
+            parsed, pool_size=pool_size, max_overflow=0, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}
+        )
+
+        @event.listens_for(engine, "connect")
+        def prepare(connection: sqlite3.Connection, _record: object) -> None:
+            # No BEGIN from the driver: ours is the only one.
+            connection.isolation_level = None
+            cursor = connection.cursor()
+            for pragma in (
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "foreign_keys=ON",
+                f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}",
+                "cache_size=-65536",
+            ):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Any) -> None:
+            if not connection.get_execution_options().get("reading"):
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+        return engine
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return create_engine(
+        parsed,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_pre_ping=False,
+        pool_use_lifo=True,
+        isolation_level="READ COMMITTED",
+        connect_args={"application_name": "cantine-facile"},
+    )
+
+
+class Database:
+    """The engine of one application and the two ways to use it."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = make_engine(url)
+        # On SQLite a reader needs no BEGIN (each statement sees what is committed); on PostgreSQL this saves two round
+        # trips a page. A page never writes in it: `reading()` gives no commit.
+        self._readers = self.engine.execution_options(
+            **({"reading": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"})
+        )
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is SQLite (the default) rather than PostgreSQL."""
+        return self.engine.dialect.name == "sqlite"
+
+    def writer(self) -> Session:
+        """A session for one transaction."""
+        return Session(self.engine, expire_on_commit=False, autoflush=True)
+
+    def reader(self) -> Session:
+        """A session for reading."""
+        return Session(self._readers, expire_on_commit=False, autoflush=False)
+
+
+_open_transaction: ContextVar[bool] = ContextVar("open_transaction", default=False)
+
+
+def in_transaction() -> bool:
+    """Whether a writing transaction is open here: nothing may call a network while it is (trust: T-018)."""
+    return _open_transaction.get()
+
+
+def the_database() -> Database:
+    """The database of the current application."""
+    database: Database = current_app.extensions["shop.database"]
+    return database
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """All of it or none of it. Never nested; a `Refusal` that leaves the block undoes everything."""
+    if _open_transaction.get():
+        raise RuntimeError("transactions are never nested")
+    token = _open_transaction.set(True)
+    session = the_database().writer()
+    try:
+        yield session
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        session.close()
+        _open_transaction.reset(token)
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session to read with. What is written in it is thrown away."""
+    session = the_database().reader()
+    try:
+        yield session
+    finally:
+        session.rollback()
+        session.close()
+
+
+def lock(db: Session, model: type[M], ids: Iterable[int]) -> list[M]:
+    """Lock rows until the end of the transaction and load them as they are now, ordered by key.
+
+    The order of locks in the house: basket → order → payment → service days by id → ledger accounts by id → counter row.
+    Whoever needs several takes them in this order, or two transactions wait for each other. `FOR NO KEY UPDATE` leaves
+    foreign keys to these rows free; `populate_existing` because a row that was loaded before would come back stale
+    (SQLAlchemy issues 4774 and 5572). On SQLite the transaction itself is the lock.
+    """
+    query: Select[tuple[M]] = (
+        select(model)
+        .where(model.id.in_(sorted(set(ids))))
+        .order_by(model.id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    return list(db.scalars(query))
+
+
+def is_contention(error: DBAPIError) -> bool:
+    """Whether trying the whole transaction again may help: serialization failure, deadlock, or a locked SQLite file."""
+    state = getattr(error.orig, "sqlstate", None)
+    if state in ("40001", "40P01", "55P03"):
+        return True
+    return isinstance(error.orig, sqlite3.OperationalError) and "locked" in str(error.orig)
+
+
+def is_unreachable(error: DBAPIError) -> bool:
+    """Whether the connection was lost or the server is not there."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return error.connection_invalidated or state.startswith(("08", "57P"))
+
+
+def retried(command: Callable[[], T], tries: int = TRIES) -> T:
+    """Run a whole command again when the database asks for it, a bounded number of times with growing, random pauses.
+
+    The command must open its own transaction. Raises `Busy` when the tries are used up.
+    """
+    for attempt in range(tries):
+        try:
+            return command()
+        except DBAPIError as error:
+            if not is_contention(error):
+                raise
+            if attempt == tries - 1:
+                raise Busy from error
+            time.sleep(random.uniform(0.01, 0.05) * 2**attempt)
+    raise AssertionError("unreachable")
+
+
+def violated(error: DBAPIError) -> str:
+    """The name of the constraint that refused a row, as the models name it; empty when it cannot be told.
+
+    PostgreSQL says the name. SQLite names a CHECK, and for a unique index the columns, which are looked up in the models.
+    """
+    diag = getattr(error.orig, "diag", None)
+    if diag is not None:
+        return diag.constraint_name or ""
+    text = str(error.orig)
+    if text.startswith("CHECK constraint failed: "):
+        return text.removeprefix("CHECK constraint failed: ")
+    if text.startswith("UNIQUE constraint failed: "):
+        named = text.removeprefix("UNIQUE constraint failed: ")
+        if named.startswith("index "):
+            return named.removeprefix("index ").strip("'")
+        columns = {part.strip() for part in named.split(",")}
+        for table in Base.metadata.tables.values():
+            for thing in [*table.indexes, *table.constraints]:
+                if {f"{table.name}.{column.name}" for column in thing.columns} == columns and (  # type: ignore[attr-defined]
+                    getattr(thing, "unique", False) or type(thing).__name__ == "UniqueConstraint"
+                ):
+                    return str(thing.name)
+    return ""
