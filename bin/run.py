@@ -29,17 +29,13 @@ def main() -> int:
         print(trouble, file=sys.stderr)
         return 1
     environment = {**os.environ, "HOST": host, "PORT": port, "PYTHONUNBUFFERED": "1"}
-    prepared = subprocess.run(
-        [*FLASK, *preparation()], env=environment, stdin=subprocess.DEVNULL, check=False
-    )
+    prepared = subprocess.run([*FLASK, *preparation()], env=environment, stdin=subprocess.DEVNULL, check=False)
     if prepared.returncode:
         return prepared.returncode
     supervisor = Supervisor()
     supervisor.start("web server", GUNICORN, environment)
     supervisor.start("worker", [*FLASK, "jobs", "work"], environment)
-    supervisor.when_ready(
-        host, int(port), lambda: print(f"\nhttp://{host}:{port}  (Ctrl-C ends it)", flush=True)
-    )
+    supervisor.when_ready(host, int(port), lambda: print(f"\nhttp://{host}:{port}  (Ctrl-C ends it)", flush=True))
     return supervisor.watch()
 
 
@@ -100,9 +96,7 @@ class Supervisor:
         """Wait for a signal or for the end of any process; end the others and give the exit code."""
         while not self.asked_to_stop and self._all_running():
             time.sleep(0.2)
-        ended = {
-            name: process.returncode for name, process in self.processes.items() if process.poll() is not None
-        }
+        ended = {name: process.returncode for name, process in self.processes.items() if process.poll() is not None}
         self._end_all()
         if self.asked_to_stop:
             return 0

