@@ -35,7 +35,9 @@ def main() -> int:
     supervisor = Supervisor()
     supervisor.start("web server", GUNICORN, environment)
     supervisor.start("worker", [*FLASK, "jobs", "work"], environment)
-    supervisor.when_ready(host, int(port), lambda: print(f"\nhttp://{host}:{port}  (Ctrl-C ends it)", flush=True))
+    # localhost rather than 127.0.0.1: the links that the shop writes say so, and a cookie belongs to one name.
+    address = os.environ.get("BASE_URL") or f"http://localhost:{port}"
+    supervisor.when_ready(host, int(port), lambda: print(f"\nReady: {address}  (Ctrl-C ends it)", flush=True))
     return supervisor.watch()
 
 

@@ -18,7 +18,10 @@ BIN = Path(sys.executable).parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 SUMMARY = re.compile(r"^=+ .*\b(passed|failed|errors?|no tests ran|skipped)\b.* in [0-9.]+s.* =+$")
 # What a person has set for a shop of their own must not change the tests.
-OWN_SETTINGS = re.compile(r"^(SHOP_|STRIPE_|SMTP_|SENTRY_|REDIS_|HOST$|PORT$|WEB_CONCURRENCY$|SECRET_KEY$)")
+OWN_SETTINGS = re.compile(
+    r"^(SHOP_|STRIPE_|SANDBOX_|SMTP_|SECRET_|DATA_KEYS$|BASE_URL$|SITE_NAME$|MAIL_FROM$|TRUSTED_HOSTS$|PROXY_COUNT$"
+    r"|LIMITER_URL$|HOST$|PORT$|WEB_CONCURRENCY$)"
+)
 
 
 @dataclass(frozen=True)

@@ -93,12 +93,17 @@ def _reachable_installation(user: _User) -> Path:
     installation = _wheel_installation()
     if not user.other or _runs(installation, user):
         return installation
+    package = installation.parent
     version = ".".join(str(number) for number in _version(installation / "bin" / "postgres"))
     copy = Path(tempfile.gettempdir()) / f"cantine-facile-postgresql-{version}"
     if not copy.exists():
         making = Path(tempfile.mkdtemp(prefix=f"{copy.name}-", dir=copy.parent))
         for part in ("bin", "lib", "share"):
-            shutil.copytree(installation / part, making / part)
+            shutil.copytree(installation / part, making / package.name / installation.name / part)
+        # The wheel keeps its shared libraries beside the package, where the binaries look for them.
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, making / libraries.name)
         making.chmod(0o755)
         try:
             making.rename(copy)
@@ -106,27 +111,26 @@ def _reachable_installation(user: _User) -> Path:
             shutil.rmtree(making)
     if copy.is_symlink() or copy.stat().st_uid != os.geteuid():
         raise PostgresMissing(f"{copy} is not ours: remove it.")
-    if not _runs(copy, user):
-        raise PostgresMissing(f"The PostgreSQL in {copy} cannot be started as user {user.uid}.")
-    return copy
+    copied = copy / package.name / installation.name
+    if not _runs(copied, user):
+        raise PostgresMissing(f"The PostgreSQL in {copied} cannot be started as user {user.uid}.")
+    return copied
 
 
 def _runs(installation: Path, user: _User) -> bool:
+    """Whether this user can start the binaries and read the files that initdb copies."""
+    commands: tuple[tuple[str | Path, ...], ...] = (
+        (installation / "bin" / "postgres", "--version"),
+        (installation / "bin" / "initdb", "--version"),
+        ("test", "-r", installation / "share" / "postgresql" / "postgres.bki"),
+    )
     try:
-        started = subprocess.run(
-            [installation / "bin" / "postgres", "--version"],
-            capture_output=True,
-            check=False,
-            **user.arguments(),
-        )
-        shared = subprocess.run(
-            ["test", "-r", installation / "share" / "postgresql" / "postgres.bki"],
-            check=False,
-            **user.arguments(),
+        return not any(
+            subprocess.run(command, capture_output=True, check=False, **user.arguments()).returncode
+            for command in commands
         )
     except OSError:
         return False
-    return started.returncode == 0 and shared.returncode == 0
 
 
 def _die_with_parent() -> None:
