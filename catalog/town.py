@@ -3,11 +3,12 @@
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import date
 from typing import Any
 
 from marshmallow import Schema, ValidationError
 
+from catalog.rules import DeadlineRule
 from catalog.schemas import SchoolCalendarSchema, TownSchema
 from catalog.toml_lines import Path, line_of, locate
 from shop.errors import Refusal
@@ -36,20 +37,6 @@ class FileRefused(Refusal):
         heading = ngettext("%(count)d erreur :", "%(count)d erreurs :", len(faults))
         super().__init__("\n".join([heading, *(str(fault) for fault in faults)]))
         self.faults = faults
-
-
-@dataclass(frozen=True)
-class DeadlineRule:
-    """Until when, counted back from the day of the meal: some days before, or the last such weekday before.
-
-    Either `days_before` with `counted` ("serving" or "calendar"), or `weekday_before` (1 is Monday).
-    `at` is an hour in Paris.
-    """
-
-    at: time
-    days_before: int | None = None
-    counted: str | None = None
-    weekday_before: int | None = None
 
 
 @dataclass(frozen=True)

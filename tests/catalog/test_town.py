@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from catalog.rules import DeadlineRule
 from catalog.toml_lines import line_of, locate
 from catalog.town import (
-    DeadlineRule,
     FileRefused,
     HolidayEntry,
     PriceEntry,
