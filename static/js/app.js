@@ -1,0 +1,136 @@
+/* Cantine Facile: what JavaScript adds to pages that already work without it.
+   Booking ticks and their total, showing a password, one press of a button at a time, menus that close, focus on errors. */
+(() => {
+  "use strict";
+
+  const euros = new Intl.NumberFormat("fr-FR", { style: "currency", currency: "EUR" });
+
+  // ---- Booking: [data-booking] is the form; its boxes carry data-cents (and data-child); [data-tick] buttons tick in place.
+  function booking(form) {
+    const boxes = Array.from(form.querySelectorAll("input[type=checkbox][data-cents]"));
+    const output = form.querySelector("[data-total]");
+    const submit = form.querySelector("[data-needs-ticks]");
+
+    function count() {
+      let meals = 0;
+      let cents = 0;
+      for (const box of boxes) {
+        if (box.checked && !box.disabled) {
+          meals += 1;
+          cents += Number(box.dataset.cents);
+        }
+      }
+      if (output) {
+        output.hidden = false;
+        output.querySelector("[data-meals]").textContent = String(meals);
+        output.querySelector("[data-sum]").textContent = euros.format(cents / 100);
+      }
+      if (submit) {
+        submit.classList.toggle("is-idle", meals === 0);
+      }
+    }
+
+    // The boxes a button speaks of: those inside data-tick (a CSS selector; empty for all), of the children chosen in the
+    // boxes named by data-tick-children, on the weekdays chosen in the boxes named by data-tick-weekdays.
+    function aim(button) {
+      const chosen = (name) => new Set(Array.from(form.querySelectorAll(`input[name="${name}"]:checked`), (i) => i.value));
+      const { tick, tickChildren, tickWeekdays } = button.dataset;
+      const children = tickChildren ? chosen(tickChildren) : null;
+      const weekdays = tickWeekdays ? chosen(tickWeekdays) : null;
+      return boxes.filter(
+        (box) =>
+          !box.disabled &&
+          (!tick || box.closest(tick)) &&
+          (!children || children.has(box.dataset.child)) &&
+          (!weekdays || weekdays.has(box.closest("[data-weekday]").dataset.weekday)),
+      );
+    }
+
+    form.addEventListener("click", (event) => {
+      const button = event.target.closest("button[data-tick]");
+      if (!button) {
+        return;
+      }
+      event.preventDefault();
+      const aimed = aim(button);
+      const on = button.dataset.set === "off" ? false : button.dataset.set === "on" ? true : !aimed.every((b) => b.checked);
+      for (const box of aimed) {
+        box.checked = on;
+      }
+      count();
+    });
+    form.addEventListener("change", count);
+    count();
+  }
+
+  // ---- Password: the button appears only where it can work.
+  function show(button) {
+    const input = document.getElementById(button.dataset.show);
+    const words = button.querySelector("span:not(.sr)");
+    const first = words.textContent;
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const seen = input.type === "text";
+      input.type = seen ? "password" : "text";
+      words.textContent = seen ? first : button.dataset.hideWords;
+      button.setAttribute("aria-pressed", String(!seen));
+    });
+    input.form.addEventListener("submit", () => {
+      input.type = "password";
+    });
+  }
+
+  // ---- One press at a time: a second press within 4 s is ignored; afterwards, or when the page comes back, it works again.
+  function once(form) {
+    let until = 0;
+    form.addEventListener("submit", (event) => {
+      if (Date.now() < until) {
+        event.preventDefault();
+        return;
+      }
+      until = Date.now() + 4000;
+      const button = event.submitter;
+      if (button) {
+        button.setAttribute("aria-disabled", "true");
+        window.setTimeout(() => button.removeAttribute("aria-disabled"), 4000);
+      }
+    });
+    window.addEventListener("pageshow", () => {
+      until = 0;
+      for (const button of form.querySelectorAll("[aria-disabled]")) {
+        button.removeAttribute("aria-disabled");
+      }
+    });
+  }
+
+  // ---- Menus: <details data-menu> closes on Escape and on a press elsewhere.
+  function menus() {
+    const open = () => document.querySelectorAll("details[data-menu][open]");
+    document.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") {
+        return;
+      }
+      for (const menu of open()) {
+        menu.open = false;
+        menu.querySelector("summary").focus();
+      }
+    });
+    document.addEventListener("click", (event) => {
+      for (const menu of open()) {
+        if (!menu.contains(event.target)) {
+          menu.open = false;
+        }
+      }
+    });
+  }
+
+  document.querySelectorAll("form[data-booking]").forEach(booking);
+  document.querySelectorAll("button[data-show]").forEach(show);
+  document.querySelectorAll("form[data-once]").forEach(once);
+  document.querySelectorAll("[data-print]").forEach((button) => {
+    button.hidden = false;
+    button.addEventListener("click", () => window.print());
+  });
+  menus();
+  document.querySelector("[data-focus]")?.focus();
+})();
