@@ -35,6 +35,7 @@ class Config:
     """AES-256 keys for fields that are encrypted at rest, newest first."""
     smtp_url: str | None = field(default=None, repr=False)
     mail_from: str = "ne-pas-repondre@example.org"
+    site_name: str = "Cantine Facile"
     clock_start: datetime | None = None
     trusted_hosts: tuple[str, ...] = ()
     proxy_count: int = 0
@@ -125,6 +126,7 @@ class Config:
             secret_key_fallbacks=tuple(environ.get("SECRET_KEY_FALLBACKS", "").split()),
             data_keys=tuple(data_keys),
             smtp_url=environ.get("SMTP_URL") or None,
+            site_name=environ.get("SITE_NAME", "Cantine Facile"),
             mail_from=environ.get("MAIL_FROM", f"ne-pas-repondre@{host if '.' in host else 'example.org'}"),
             clock_start=clock_start,
             trusted_hosts=listed or ((host,) if production else (host, "localhost", "127.0.0.1", "[::1]")),

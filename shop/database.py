@@ -24,6 +24,7 @@ from sqlalchemy import (
     make_url,
     select,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -80,7 +81,7 @@ class Row(Base):
 
     __abstract__ = True
 
-    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    id: Mapped[int] = mapped_column(Key, primary_key=True, sort_order=-1)
 
 
 def make_engine(url: str, pool_size: int = 10) -> Engine:
@@ -208,7 +209,7 @@ def lock(db: Session, model: type[M], ids: Iterable[int]) -> list[M]:
     foreign keys to these rows free; `populate_existing` because a row that was loaded before would come back stale
     (SQLAlchemy issues 4774 and 5572). On SQLite the transaction itself is the lock.
     """
-    query: Select[tuple[M]] = (
+    query: Select[M] = (
         select(model)
         .where(model.id.in_(sorted(set(ids))))
         .order_by(model.id)
@@ -216,6 +217,23 @@ def lock(db: Session, model: type[M], ids: Iterable[int]) -> list[M]:
         .execution_options(populate_existing=True)
     )
     return list(db.scalars(query))
+
+
+def insert_once(db: Session, model: type[M], values: dict[str, Any]) -> int | None:
+    """Insert a row unless a unique key already holds it. Its id, or nothing when it was there.
+
+    Asked with RETURNING, because the row count of `ON CONFLICT DO NOTHING` is not told by every driver.
+    """
+    return db.scalar(_insert(db, model).values(**values).on_conflict_do_nothing().returning(model.id))
+
+
+def insert_missing(db: Session, model: type[Base], values: dict[str, Any]) -> None:
+    """Insert a row unless it is there already."""
+    db.execute(_insert(db, model).values(**values).on_conflict_do_nothing())
+
+
+def _insert(db: Session, model: type[Base]) -> postgresql.Insert | sqlite.Insert:
+    return postgresql.insert(model) if db.get_bind().dialect.name == "postgresql" else sqlite.insert(model)
 
 
 def is_contention(error: DBAPIError) -> bool:
@@ -245,7 +263,7 @@ def retried(command: Callable[[], T], tries: int = TRIES) -> T:
                 raise
             if attempt == tries - 1:
                 raise Busy from error
-            time.sleep(random.uniform(0.01, 0.05) * 2**attempt)
+            time.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 — spreads retries, guards nothing
     raise AssertionError("unreachable")
 
 
@@ -270,5 +288,5 @@ def violated(error: DBAPIError) -> str:
                 if {f"{table.name}.{column.name}" for column in thing.columns} == columns and (  # type: ignore[attr-defined]
                     getattr(thing, "unique", False) or type(thing).__name__ == "UniqueConstraint"
                 ):
-                    return str(thing.name)
+                    return str(thing.name)  # type: ignore[attr-defined]
     return ""

@@ -1,0 +1,94 @@
+"""The composition root: everything is put together here, and nobody imports it.
+
+`create_app(config)` reads top to bottom: the ground, the rooms' pages, what is handed down to lower floors, commands.
+"""
+
+import hashlib
+import logging
+import os
+from datetime import timedelta
+from functools import lru_cache
+
+import structlog
+from flask import Blueprint, Flask, g
+from whitenoise import WhiteNoise
+
+import accounts.models
+import accounts.queries
+import cart.models
+import catalog.models
+import enrolments.models
+import orders.models
+import payments.models
+import shop.models
+import wallet.models
+from shop import cli as shop_cli
+from shop.access import init_access
+from shop.clock import Clock, SystemClock, TravellingClock
+from shop.config import ROOT, Config
+from shop.crypto import Sealer
+from shop.database import Database
+from shop.jobs import Recurring
+from shop.outbox import Pigeonhole, SmtpPostman, send_letters
+from shop.web import Shop, init_web
+
+STATIC = ROOT / "static"
+
+
+def create_app(config: Config | None = None, clock: Clock | None = None) -> Flask:
+    """The shop, ready to serve. Without arguments it is built from the environment and the machine's clock."""
+    config = config or Config.from_environ(os.environ)
+    app = Shop(__name__, static_folder=None, template_folder=str(ROOT / "templates"))
+    _lay_the_ground(app, config, clock)
+    _open_the_rooms(app)
+    _hand_down(app, config)
+    init_web(app)
+    init_access(app, accounts.queries.find_visitor)
+    _serve_files(app)
+    return app
+
+
+def _lay_the_ground(app: Flask, config: Config, clock: Clock | None) -> None:
+    start = config.clock_start
+    app.extensions["shop.config"] = config
+    app.extensions["shop.clock"] = clock or (TravellingClock.starting_at(start) if start else SystemClock())
+    app.extensions["shop.database"] = Database(config.database_url)
+    app.extensions["shop.sealer"] = Sealer(config.data_keys)
+    app.extensions["shop.postman"] = SmtpPostman(config.smtp_url) if config.smtp_url else Pigeonhole()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _open_the_rooms(app: Flask) -> None:
+    blueprints: tuple[Blueprint, ...] = ()
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint)
+    for group in (shop_cli.database_commands, shop_cli.job_commands):
+        app.cli.add_command(group)
+
+
+def _hand_down(app: Flask, config: Config) -> None:
+    app.extensions["shop.letters"] = {}
+    app.extensions["shop.jobs"] = [Recurring("letters", timedelta(seconds=2), send_letters)]
+    app.extensions["shop.header"] = lambda: g.get("header")
+
+
+def _serve_files(app: Flask) -> None:
+    """Style sheets, scripts and icons, served under a name that changes with their content and may be kept for good."""
+
+    @lru_cache(maxsize=256)
+    def static_url(name: str) -> str:
+        return f"/static/{name}?v={hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]}"
+
+    app.jinja_env.globals["static_url"] = static_url
+    app.wsgi_app = WhiteNoise(  # type: ignore[method-assign]
+        app.wsgi_app, root=str(STATIC), prefix="static/", max_age=365 * 86400, allow_all_origins=False
+    )

@@ -1,0 +1,172 @@
+"""Who may open which page: every view says so itself, and a view that does not is refused to everybody."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeVar, cast
+
+from flask import Flask, abort, current_app, g, redirect, request, session, url_for
+from flask_login import AnonymousUserMixin, LoginManager, current_user, logout_user
+from werkzeug.wrappers import Response
+
+from shop.clock import request_now
+from shop.database import reading
+
+Audience = Literal["everybody", "parents", "staff", "office"]
+View = TypeVar("View", bound=Callable[..., Any])
+
+IDLE_SECONDS_PARENT = 12 * 3600
+IDLE_SECONDS_STAFF = 30 * 60
+SEEN_EVERY_SECONDS = 60
+"""How precisely a visit is dated: the cookie is not signed anew on every page."""
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who is signed in, as every page needs it."""
+
+    token: str
+    session_id: int
+    account_id: int
+    household_id: int | None
+    state: str
+    email: str
+    title: str | None
+    first_name: str
+    last_name: str
+    staff: bool
+    """Holds a role at a town hall."""
+    second_factor: bool
+    """Has shown the second factor in this session."""
+
+    is_authenticated = True
+    is_active = True
+    is_anonymous = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.first_name} {self.last_name}"
+
+    @property
+    def is_parent(self) -> bool:
+        return self.household_id is not None
+
+    @property
+    def is_staff(self) -> bool:
+        return self.staff and self.second_factor
+
+    def get_id(self) -> str:
+        """What Flask-Login keeps in the cookie: the key of the session, not the number of the account."""
+        return self.token
+
+
+class Nobody(AnonymousUserMixin):  # type: ignore[misc]
+    """A visitor who is not signed in."""
+
+
+FindVisitor = Callable[[Any, str, datetime], Visitor | None]
+
+
+def open_to_all(view: View) -> View:
+    """Everybody may open it."""
+    cast("Any", view).audience = "everybody"
+    return view
+
+
+def open_to(audience: Literal["parents", "staff", "office"]) -> Callable[[View], View]:
+    """Only these may open it: parents (accounts with a household), staff (before their second factor), the office (after)."""
+
+    def mark(view: View) -> View:
+        cast("Any", view).audience = audience
+        return view
+
+    return mark
+
+
+def audience_of(app: Flask, endpoint: str) -> Audience | None:
+    """Whom the view of an endpoint is open to; nothing when it does not say."""
+    return getattr(app.view_functions[endpoint], "audience", None)
+
+
+def the_visitor() -> Visitor:
+    """The signed-in visitor of a page that is not open to everybody."""
+    visitor = current_user._get_current_object()
+    if not isinstance(visitor, Visitor):
+        abort(403)
+    return visitor
+
+
+def find_visitor() -> Visitor | None:
+    """The signed-in visitor, if there is one."""
+    visitor = current_user._get_current_object()
+    return visitor if isinstance(visitor, Visitor) else None
+
+
+def the_household_id() -> int:
+    """The household of the signed-in parent."""
+    household_id = the_visitor().household_id
+    if household_id is None:
+        abort(403)
+    return household_id
+
+
+def to_sign_in() -> Response:
+    """Send to the sign-in page, and back here afterwards when this page was to be read."""
+    back = request.full_path.removesuffix("?") if request.method in ("GET", "HEAD") else None
+    return redirect(url_for("accounts.sign_in", next=back), 303)
+
+
+def _check() -> Response | None:
+    if request.endpoint is None:
+        return None
+    audience = audience_of(current_app, request.endpoint)
+    if audience == "everybody":
+        return None
+    if audience is None:
+        abort(403)
+    visitor = find_visitor()
+    if visitor is None:
+        return to_sign_in()
+    if audience == "parents":
+        if not visitor.is_parent:
+            abort(403)
+        return None
+    if not visitor.staff:
+        abort(403)
+    if audience == "office" and not visitor.second_factor:
+        return redirect(url_for("accounts.second_factor", next=request.full_path.removesuffix("?")), 303)
+    return None
+
+
+def init_access(app: Flask, find: FindVisitor) -> None:
+    """Wire Flask-Login and the gate into the application. `find` gives the visitor of a session's key."""
+    manager = LoginManager()
+    manager.session_protection = None
+    manager.anonymous_user = Nobody
+    manager.init_app(app)
+
+    @manager.user_loader  # type: ignore[untyped-decorator]
+    def load(token: str) -> Visitor | None:
+        now = request_now()
+        seen = int(session.get("seen", 0))
+        stamp = int(now.timestamp())
+        with reading() as db:
+            visitor = find(db, token, now)
+        if visitor is None:
+            return None
+        idle = IDLE_SECONDS_STAFF if visitor.staff else IDLE_SECONDS_PARENT
+        # A clock that steps back must not sign anybody out, nor keep a session alive for longer than its limit.
+        if stamp - seen > idle:
+            g.signed_out_idle = True
+            return None
+        if abs(stamp - seen) >= SEEN_EVERY_SECONDS:
+            session["seen"] = stamp
+        return visitor
+
+    app.before_request(_check)
+
+
+def forget_visitor() -> None:
+    """Sign out of this browser."""
+    logout_user()
+    session.clear()

@@ -1,0 +1,79 @@
+"""How dates, hours and counts are written for French readers. Cached: a calendar page writes hundreds of them."""
+
+from datetime import date, datetime
+from functools import lru_cache
+
+from babel.dates import format_date
+
+from shop.clock import PARIS
+from shop.money import format_euros
+
+
+@lru_cache(maxsize=4096)
+def day_long(day: date, year: bool = True) -> str:
+    """ "jeudi 5 novembre 2026"; the first of a month is "1er"; without its year when `year` is false."""
+    words = format_date(day, "EEEE d MMMM y" if year else "EEEE d MMMM", locale="fr")
+    return words.replace(" 1 ", " 1er ", 1)
+
+
+@lru_cache(maxsize=4096)
+def day_short(day: date) -> str:
+    """ "jeu. 5 nov."."""
+    return format_date(day, "EEE d MMM", locale="fr").replace(" 1 ", " 1er ", 1)
+
+
+@lru_cache(maxsize=4096)
+def day_plain(day: date) -> str:
+    """ "5 novembre 2026", "1er mars 2027"."""
+    words = format_date(day, "d MMMM y", locale="fr")
+    return "1er" + words[1:] if day.day == 1 else words
+
+
+@lru_cache(maxsize=512)
+def month_name(day: date) -> str:
+    """ "novembre 2026"."""
+    return format_date(day, "LLLL y", locale="fr")
+
+
+def hour(moment: datetime) -> str:
+    """The hour in Paris: "10 h", "10 h 30"; midnight is "minuit"."""
+    local = moment.astimezone(PARIS)
+    if local.hour == 0 and local.minute == 0:
+        return "minuit"
+    return f"{local.hour}\u00a0h\u00a0{local.minute:02d}" if local.minute else f"{local.hour}\u00a0h"
+
+
+@lru_cache(maxsize=4096)
+def moment(at: datetime) -> str:
+    """ "jeudi 5 novembre 2026 à 10 h", in Paris."""
+    return f"{day_long(at.astimezone(PARIS).date())} à {hour(at)}"
+
+
+def moment_short(at: datetime) -> str:
+    """ "jeu. 5 nov. à 10 h", in Paris."""
+    return f"{day_short(at.astimezone(PARIS).date())} à {hour(at)}"
+
+
+def plural(count: int, word: str, words: str = "") -> str:
+    """ "1 repas", "4 repas", "2 enfants": the count and the word that fits it (plural in "s" unless given)."""
+    many = words or (word if word.endswith(("s", "x", "z")) else f"{word}s")
+    return f"{count}\u00a0{word if abs(count) < 2 else many}"
+
+
+def listing(things: list[str]) -> str:
+    """ "A", "A et B", "A, B et C"."""
+    return f"{', '.join(things[:-1])} et {things[-1]}" if len(things) > 1 else "".join(things)
+
+
+FILTERS = {
+    "euros": format_euros,
+    "day_long": day_long,
+    "day_short": day_short,
+    "day_plain": day_plain,
+    "month_name": month_name,
+    "hour": hour,
+    "moment": moment,
+    "moment_short": moment_short,
+    "listing": listing,
+}
+GLOBALS = {"plural": plural}

@@ -1,0 +1,240 @@
+"""What every page shares: headers, errors, what templates may count on, and where links in letters point."""
+
+import secrets
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import structlog
+from flask import Flask, Response, current_app, g, has_request_context, render_template, request
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from jinja2 import StrictUndefined
+from sqlalchemy.exc import DBAPIError
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from shop import french
+from shop.access import find_visitor
+from shop.config import Config
+from shop.database import is_contention, is_unreachable, retried
+from shop.errors import Busy, Refusal, TooMany
+from shop.words import gettext, ngettext
+from shop.words import gettext as _
+
+log = structlog.get_logger(__name__)
+csrf = CSRFProtect()
+
+MAX_UPLOAD_BYTES = 1024 * 1024
+MAX_FORM_PARTS = 5000
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Site(NamedTuple):
+    """What every template may say about the site."""
+
+    name: str
+    demo: bool
+    test_mode: bool
+
+
+class Header(NamedTuple):
+    """What the header of a signed-in parent shows."""
+
+    balance_cents: int
+    basket_meals: int
+
+
+class Shop(Flask):
+    """The application. A request whose transaction the database refused is tried again, whole."""
+
+    def dispatch_request(self) -> Any:
+        if request.method in ("GET", "HEAD", "OPTIONS"):
+            return super().dispatch_request()
+        return retried(super().dispatch_request)
+
+
+def safe_next(target: str | None) -> str | None:
+    """`target` when it is a path of this site, else nothing: `next` must never lead elsewhere (trust: T-060)."""
+    if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
+        return None
+    if any(ord(letter) < 32 or letter == "\\" for letter in target):
+        return None
+    parts = urlsplit(target)
+    return None if parts.scheme or parts.netloc else target
+
+
+def link_to(endpoint: str, **values: Any) -> str:
+    """The full address of a page, from the configured base address: never from what a request claims (trust: T-061)."""
+    config: Config = current_app.extensions["shop.config"]
+    base = urlsplit(config.base_url)
+    adapter = current_app.url_map.bind(base.netloc, url_scheme=base.scheme)
+    return adapter.build(endpoint, values, force_external=True)
+
+
+def content_security_policy(app: Flask) -> str:
+    """The policy of every page. Hosts that a form may lead to are those of the gateways in use (trust: T-052)."""
+    hosts: list[str] = app.extensions.get("shop.form_hosts", [])
+    return "; ".join(
+        [
+            "default-src 'self'",
+            "img-src 'self' data:",
+            "object-src 'none'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+            " ".join(["form-action 'self'", *hosts]),
+            "report-uri /csp",
+        ]
+    )
+
+
+def _add_headers(app: Flask) -> Callable[[Response], Response]:
+    policy = content_security_policy(app)
+    config: Config = app.extensions["shop.config"]
+
+    def add(response: Response) -> Response:
+        headers = response.headers
+        for name, value in HEADERS.items():
+            headers.setdefault(name, value)
+        headers.setdefault("Content-Security-Policy", policy)
+        if config.secure_cookies:
+            headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+        if "Cache-Control" not in headers:
+            headers["Cache-Control"] = "no-store"
+        return response
+
+    return add
+
+
+def error_page(code: int, sentence: str, retry_after: int | None = None, reference: str = "") -> Response:
+    """The page for a request that went wrong, with a sentence that says what to do next."""
+    titles = {
+        400: _("Demande incomprise"),
+        403: _("Accès refusé"),
+        404: _("Page introuvable"),
+        405: _("Cette page s’ouvre autrement"),
+        409: _("La situation a changé"),
+        410: _("Ce lien ne sert plus"),
+        413: _("Envoi trop volumineux"),
+        422: _("À corriger"),
+        429: _("Trop d’essais"),
+        500: _("Un incident est survenu"),
+        503: _("Service très demandé"),
+    }
+    page = render_template(
+        "errors/error.html",
+        code=code,
+        title=titles.get(code, HTTPStatus(code).phrase),
+        sentence=sentence,
+        reference=reference,
+        next_url="/",
+        next_label=_("Retour à l’accueil"),
+    )
+    response = Response(page, status=code)
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    return response
+
+
+def _on_refusal(refusal: Refusal) -> Response:
+    retry_after = refusal.retry_after if isinstance(refusal, TooMany | Busy) else None
+    return error_page(refusal.status, refusal.sentence, retry_after)
+
+
+def _on_http_error(error: HTTPException) -> Response:
+    sentences = {
+        400: _("Cette demande n’a pas été comprise. Revenez à la page précédente et recommencez."),
+        403: _("Vous n’avez pas accès à cette page."),
+        404: _("Cette page n’existe pas, ou elle n’est pas à vous."),
+        405: _("Cette adresse ne s’ouvre pas de cette façon. Revenez à la page précédente et utilisez ses boutons."),
+        413: _("L’envoi est trop volumineux."),
+        429: _("Trop d’essais de suite. Patientez un peu avant de recommencer."),
+    }
+    code = error.code or 500
+    if code < 400:
+        return error.get_response()  # type: ignore[return-value]
+    retry_after = 60 if code == 429 else None
+    page = error_page(code, sentences.get(code, _("Cette demande ne peut pas aboutir.")), retry_after)
+    allowed = getattr(error, "valid_methods", None)
+    if allowed:
+        page.headers["Allow"] = ", ".join(sorted(allowed))
+    return page
+
+
+def _on_csrf_error(error: CSRFError) -> Response:
+    return error_page(
+        400, _("La page était ouverte depuis trop longtemps. Rien n’a été enregistré : rechargez-la et recommencez.")
+    )
+
+
+def _on_crash(error: Exception) -> Response:
+    if isinstance(error, DBAPIError) and (is_contention(error) or is_unreachable(error)):
+        log.warning("database busy or away", path=request.path, error=type(error.orig).__name__)
+        return _on_refusal(Busy())
+    reference = secrets.token_hex(4)
+    log.error("request failed", reference=reference, path=request.path, method=request.method, exc_info=error)
+    sentence = _("L’incident est noté. Rien n’a été débité deux fois : vérifiez « Mes crédits » avant de recommencer.")
+    return error_page(500, sentence, reference=reference)
+
+
+def init_web(app: Flask) -> None:
+    """Headers, error pages, CSRF, and what templates may count on."""
+    config: Config = app.extensions["shop.config"]
+    app.config.update(
+        SECRET_KEY=config.secret_key,
+        SECRET_KEY_FALLBACKS=list(config.secret_key_fallbacks),
+        SESSION_COOKIE_NAME="__Host-session" if config.secure_cookies else "session",
+        SESSION_COOKIE_SECURE=config.secure_cookies,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=12 * 3600,
+        MAX_CONTENT_LENGTH=MAX_UPLOAD_BYTES,
+        MAX_FORM_MEMORY_SIZE=MAX_UPLOAD_BYTES,
+        MAX_FORM_PARTS=MAX_FORM_PARTS,
+        TRUSTED_HOSTS=list(config.trusted_hosts) or None,
+        WTF_CSRF_TIME_LIMIT=12 * 3600,
+        WTF_CSRF_SSL_STRICT=False,
+        TEMPLATES_AUTO_RELOAD=False,
+    )
+    if config.proxy_count:
+        hops = config.proxy_count
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    csrf.init_app(app)
+    app.after_request(_add_headers(app))
+    app.register_error_handler(CSRFError, _on_csrf_error)
+    app.register_error_handler(HTTPException, _on_http_error)
+    app.register_error_handler(Refusal, _on_refusal)
+    app.register_error_handler(Exception, _on_crash)
+
+    environment = app.jinja_env
+    environment.undefined = StrictUndefined
+    environment.trim_blocks = True
+    environment.lstrip_blocks = True
+    environment.add_extension("jinja2.ext.i18n")
+    environment.add_extension("jinja2.ext.do")
+    environment.install_gettext_callables(  # type: ignore[attr-defined]
+        gettext=gettext, ngettext=ngettext, newstyle=True
+    )
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.filters.update(french.FILTERS)
+    environment.globals.update(
+        **french.GLOBALS, site=Site(config.site_name, config.demo, not config.production), link_to=link_to
+    )
+    header_of: Callable[[], Header | None] = app.extensions["shop.header"]
+
+    @app.context_processor
+    def give() -> dict[str, Any]:
+        visitor = find_visitor() if has_request_context() else None
+        return {"visitor": visitor, "header": header_of() if visitor and visitor.is_parent else None}
+
+
+def remember_header(header: Header) -> None:
+    """A view that has read the header's facts already spares the page reading them again."""
+    g.header = header
