@@ -7,6 +7,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from shop.clock import paris_instant
+from shop.french import listing
 from shop.words import gettext as _
 
 WEEKDAY_NAMES = (_("lundi"), _("mardi"), _("mercredi"), _("jeudi"), _("vendredi"), _("samedi"), _("dimanche"))
@@ -76,6 +77,87 @@ def describe(rule: DeadlineRule) -> str:
     if rule.days_before == 1:
         return _("le jour de service précédent, à %(at)s", at=at)
     return _("%(count)d jours de service avant, à %(at)s", count=rule.days_before, at=at)
+
+
+def sentence(rule: DeadlineRule, verb: str) -> str:
+    """The rule as parents read it: "Réservez avant le vendredi 9 h pour les repas des sept jours qui suivent."
+
+    `verb` opens the sentence ("Réservez", "Annulez").
+    """
+    at = _hour(rule)
+    if rule.weekday_before is not None:
+        day = WEEKDAY_NAMES[rule.weekday_before - 1]
+        return _(
+            "%(verb)s avant le %(day)s %(at)s pour les repas des sept jours qui suivent.", verb=verb, day=day, at=at
+        )
+    if not rule.days_before:
+        return _("%(verb)s le jour même, avant %(at)s.", verb=verb, at=at)
+    facts: dict[str, object] = {"verb": verb, "at": at, "count": rule.days_before}
+    if rule.counted == "calendar":
+        if rule.days_before == 1:
+            return _("%(verb)s la veille du repas, avant %(at)s.", verb=verb, at=at)
+        return _("%(verb)s %(count)d jours avant le repas, avant %(at)s.", **facts)
+    if rule.days_before == 1:
+        return _("%(verb)s le jour de service qui précède le repas, avant %(at)s.", verb=verb, at=at)
+    return _("%(verb)s %(count)d jours de service avant le repas, avant %(at)s.", **facts)
+
+
+def usual_week(rule: DeadlineRule, weekdays: Collection[int]) -> list[str]:
+    """The rule applied to a week without holidays, one line a deadline: "avant le vendredi 9 h pour lundi et mardi".
+
+    `weekdays` are the ISO weekdays of the service. There are no lines where `sentence` says it all: a rule of the same
+    day, or of one weekday.
+    """
+    if rule.days_before == 0 or rule.weekday_before is not None:
+        return []
+    # An ordinary stretch of weeks, read with the very function that sets the deadlines, so that both always agree.
+    reach = 7 * ((rule.days_before or 1) + 2)
+    monday = date(2001, 1, 1) + timedelta(days=reach)
+    stretch = (monday + timedelta(days=n) for n in range(-reach, 7))
+    serving_days = [day for day in stretch if day.isoweekday() in weekdays]
+    groups: dict[tuple[int, int], list[str]] = {}
+    for meal in serving_days[-len(weekdays) :]:
+        last = _last_day(rule, meal, serving_days)
+        distance = (meal - last).days
+        far = distance if distance >= 7 else 0
+        groups.setdefault((last.isoweekday(), far), []).append(WEEKDAY_NAMES[meal.isoweekday() - 1])
+    lines = []
+    for (weekday, far), meals in groups.items():
+        facts: dict[str, object] = {"day": WEEKDAY_NAMES[weekday - 1], "at": _hour(rule), "meals": listing(meals)}
+        if far:
+            lines.append(_("avant le %(day)s %(at)s, %(far)d jours plus tôt, pour %(meals)s", far=far, **facts))
+        else:
+            lines.append(_("avant le %(day)s %(at)s pour %(meals)s", **facts))
+    return lines
+
+
+def _hour(rule: DeadlineRule) -> str:
+    return f"{rule.at.hour}\u00a0h\u00a0{rule.at.minute:02d}" if rule.at.minute else f"{rule.at.hour}\u00a0h"
+
+
+def weekdays_phrase(weekdays: Collection[int]) -> str:
+    """When a service is there: "du lundi au vendredi", "lundi, mardi, jeudi et vendredi"."""
+    days = sorted(weekdays)
+    if len(days) > 2 and days[-1] - days[0] == len(days) - 1:
+        return _("du %(first)s au %(last)s", first=WEEKDAY_NAMES[days[0] - 1], last=WEEKDAY_NAMES[days[-1] - 1])
+    return listing([WEEKDAY_NAMES[day - 1] for day in days])
+
+
+@dataclass(frozen=True)
+class Dish:
+    """One dish of a menu."""
+
+    name: str
+    vegetarian: bool
+
+
+VEGETARIAN = "(végétarien)"
+
+
+def dishes(menu: str | None) -> tuple[Dish, ...]:
+    """The dishes of a menu as a serving day keeps it: one a line, "(végétarien)" at the end of one that is."""
+    lines = (line.strip() for line in (menu or "").splitlines())
+    return tuple(Dish(line.removesuffix(VEGETARIAN).rstrip(), line.endswith(VEGETARIAN)) for line in lines if line)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from catalog.errors import FileRefused
 from catalog.rules import DeadlineRule
 from catalog.toml_lines import line_of, locate
 from catalog.town import (
-    FileRefused,
     HolidayEntry,
     PriceEntry,
     Town,

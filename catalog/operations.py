@@ -1,0 +1,495 @@
+"""Verbs that change the catalogue: bring in a town and its school calendar, keep its serving days up to date."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from catalog.errors import ImportRefused
+from catalog.models import (
+    Closure,
+    Commune,
+    Holiday,
+    Regie,
+    School,
+    SchoolYear,
+    Service,
+    ServiceDay,
+    Tariff,
+    TariffPrice,
+)
+from catalog.rules import DeadlineRule, Period, deadline, plan_days
+from catalog.town import CommuneEntry, PriceEntry, SchoolCalendar, ServiceEntry, TariffEntry, Town
+from shop.clock import paris_day
+from shop.database import Row
+from shop.french import day_plain, plural
+from shop.money import format_euros
+from shop.words import gettext as _
+
+R = TypeVar("R", bound=Row)
+
+DAYS_TO_LOOK_BACK = 120
+"""Serving days before the first day to compute that a deadline may count back over: more than a summer."""
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import changed, or would change, one plain line each: "+" added, "~" changed, "-" removed, "=" kept."""
+
+    lines: tuple[str, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether file and database differed; what was merely kept is no difference."""
+        return any(not line.startswith("=") for line in self.lines)
+
+
+@dataclass(frozen=True)
+class RefreshReport:
+    """How many days of a service were added, and on how many something changed."""
+
+    added: int
+    changed: int
+
+
+def import_town(db: Session, town: Town, now: datetime, dry_run: bool = False) -> ImportReport:
+    """Make the catalogue what the file says. Twice the same file changes nothing the second time.
+
+    Nothing is ever deleted, because orders refer to it: what the file no longer holds is kept, and told. A price that
+    has begun never changes; the file ends it and opens another. Raises `ImportRefused` with every such reason.
+    With `dry_run` nothing is written and the report says what would be.
+    """
+    importing = _Import(db, paris_day(now), write=not dry_run)
+    importing.town(town)
+    if importing.refused:
+        raise ImportRefused(tuple(importing.refused))
+    if importing.write:
+        db.flush()
+    return ImportReport(tuple(importing.lines))
+
+
+class _Import:
+    """One comparison of a file with the database: what it found, and whether it writes."""
+
+    def __init__(self, db: Session, today: date, write: bool) -> None:
+        self.db, self.today, self.write = db, today, write
+        self.lines: list[str] = []
+        self.refused: list[str] = []
+
+    def town(self, town: Town) -> None:
+        regie = town.regie
+        # Two imports at once wait for each other here.
+        found = self.db.scalars(select(Regie).where(Regie.slug == regie.slug).with_for_update()).one_or_none()
+        row = self._match(
+            found,
+            Regie,
+            regie.legal_name,
+            {"slug": regie.slug},
+            {
+                "legal_name": regie.legal_name,
+                "contact_email": regie.email,
+                "contact_phone": regie.phone,
+                "address": regie.address,
+                "card_gateway": regie.card_gateway,
+                "minimum_top_up_cents": regie.minimum_top_up_cents,
+                "maximum_top_up_cents": regie.maximum_top_up_cents,
+                "minimum_online_cents": regie.minimum_online_cents,
+            },
+        )
+        communes = self._children(Commune, Commune.regie_id, row, Commune.slug)
+        for entry in town.communes:
+            self.commune(row, entry, communes.pop(entry.slug, None))
+        self._kept(commune.name for commune in communes.values())
+
+    def commune(self, regie: Regie, entry: CommuneEntry, found: Commune | None) -> None:
+        row = self._match(
+            found,
+            Commune,
+            entry.name,
+            {"regie_id": regie.id, "slug": entry.slug},
+            {
+                "name": entry.name,
+                "insee": entry.insee,
+                "zone": entry.zone,
+                "accent": entry.accent,
+                "contact_email": entry.email,
+                "contact_phone": entry.phone,
+                "address": entry.address,
+            },
+        )
+        schools = self._children(School, School.commune_id, row, School.name)
+        for school in entry.schools:
+            label = f"{entry.name} / {school.name}"
+            key = {"commune_id": row.id, "name": school.name}
+            self._match(schools.pop(school.name, None), School, label, key, {"level": school.level})
+        self._kept(f"{entry.name} / {name}" for name in schools)
+
+        services = self._children(Service, Service.commune_id, row, Service.slug)
+        for position, service in enumerate(entry.services):
+            self.service(row, entry, service, position, services.pop(service.slug, None))
+        self._kept(f"{entry.name} / {service.name}" for service in services.values())
+        self.closures(row, None, entry.name, entry.closures)
+
+    def service(
+        self, commune: Commune, entry: CommuneEntry, service: ServiceEntry, position: int, found: Service | None
+    ) -> None:
+        label = f"{entry.name} / {service.name}"
+        row = self._match(
+            found,
+            Service,
+            label,
+            {"commune_id": commune.id, "slug": service.slug},
+            {
+                "name": service.name,
+                "kind": service.kind,
+                "description": service.description,
+                "weekdays": "".join(str(weekday) for weekday in service.weekdays),
+                "settlement": service.settlement,
+                "capacity": service.capacity,
+                "book_rule": service.booking.as_json(),
+                "cancel_rule": service.cancel.as_json(),
+                "position": position,
+            },
+        )
+        tariffs = self._children(Tariff, Tariff.service_id, row, Tariff.code)
+        for rank, tariff in enumerate(service.tariffs):
+            self.tariff(row, f"{label} / {tariff.label}", tariff, rank, tariffs.pop(tariff.code, None))
+        self._kept(f"{label} / {tariff.label}" for tariff in tariffs.values())
+        self.closures(commune, row, label, service.closures)
+
+    def tariff(self, service: Service, label: str, tariff: TariffEntry, position: int, found: Tariff | None) -> None:
+        row = self._match(
+            found,
+            Tariff,
+            label,
+            {"service_id": service.id, "code": tariff.code},
+            {
+                "label": tariff.label,
+                "audience": tariff.audience,
+                "documents": tariff.documents,
+                "position": position,
+            },
+        )
+        self.prices(row, label, tariff.prices)
+
+    def prices(self, tariff: Tariff, label: str, entries: Sequence[PriceEntry]) -> None:
+        known = self._children(TariffPrice, TariffPrice.tariff_id, tariff, TariffPrice.valid_from)
+        for entry in entries:
+            named = f"{label} / {_price_words(entry.from_day, entry.until_day, entry.cents)}"
+            found = known.pop(entry.from_day, None)
+            if found is not None and found.cents != entry.cents and found.valid_from <= self.today:
+                was = _price_words(found.valid_from, found.valid_until, found.cents)
+                self.refused.append(
+                    _(
+                        "%(label)s : le prix %(was)s a déjà commencé et ne change plus. Donnez-lui une fin et"
+                        " ajoutez un prix à partir du lendemain.",
+                        label=label,
+                        was=was,
+                    )
+                )
+                continue
+            self._match(
+                found,
+                TariffPrice,
+                named,
+                {"tariff_id": tariff.id, "valid_from": entry.from_day},
+                {"valid_until": entry.until_day, "cents": entry.cents},
+            )
+        for left in known.values():
+            words = f"{label} / {_price_words(left.valid_from, left.valid_until, left.cents)}"
+            if any(_overlap(left, entry) for entry in entries):
+                self.refused.append(
+                    _("%(price)s n’est plus dans le fichier, et un prix du fichier le chevauche.", price=words)
+                )
+            else:
+                self._kept([words])
+
+    def closures(self, commune: Commune, service: Service | None, label: str, entries: Iterable[Any]) -> None:
+        known: set[tuple[date, date, str]] = set()
+        if commune in self.db and (service is None or service in self.db):
+            owner = Closure.service_id.is_(None) if service is None else Closure.service_id == service.id
+            rows = self.db.execute(
+                select(Closure.first_day, Closure.last_day, Closure.reason).where(
+                    Closure.commune_id == commune.id, owner
+                )
+            )
+            known = {(first, last, reason) for first, last, reason in rows}
+        for entry in entries:
+            if (entry.from_day, entry.until_day, entry.reason) in known:
+                continue
+            self.lines.append(
+                _(
+                    "+ %(label)s : fermé du %(first)s au %(last)s (%(reason)s)",
+                    label=label,
+                    first=day_plain(entry.from_day),
+                    last=day_plain(entry.until_day),
+                    reason=entry.reason,
+                )
+            )
+            if self.write:
+                self.db.add(
+                    Closure(
+                        commune_id=commune.id,
+                        service_id=service.id if service else None,
+                        first_day=entry.from_day,
+                        last_day=entry.until_day,
+                        reason=entry.reason,
+                    )
+                )
+
+    def _children(self, model: type[R], parent: Any, owner: Row, key: Any) -> dict[Any, R]:
+        """The rows of a parent by their key; none for a parent that a dry run did not write."""
+        if owner not in self.db:
+            return {}
+        rows = self.db.scalars(select(model).where(parent == owner.id).order_by(model.id))
+        return {getattr(row, key.key): row for row in rows}
+
+    def _match(
+        self, found: R | None, model: type[R], label: str, key: Mapping[str, Any], facts: Mapping[str, Any]
+    ) -> R:
+        """The row with these facts: added or changed where it must be, with a line that says so."""
+        if found is None:
+            self.lines.append(f"+ {label}")
+            row = model(**key, **facts)
+            if self.write:
+                self.db.add(row)
+                self.db.flush()
+            return row
+        for name, value in facts.items():
+            old = getattr(found, name)
+            if old == value:
+                continue
+            self.lines.append(f"~ {label} : {name} : {_words(name, old)} → {_words(name, value)}")
+            if self.write:
+                setattr(found, name, value)
+        return found
+
+    def _kept(self, labels: Iterable[str]) -> None:
+        """What the file no longer names stays: orders may refer to it. Told, but no change."""
+        self.lines.extend(_("= %(label)s n’est plus dans le fichier : conservé", label=label) for label in labels)
+
+
+def _overlap(price: TariffPrice, entry: PriceEntry) -> bool:
+    ends, begins = price.valid_until or date.max, price.valid_from
+    return begins <= (entry.until_day or date.max) and entry.from_day <= ends
+
+
+def _price_words(first: date, last: date | None, cents: int) -> str:
+    if last is None:
+        return _("%(amount)s à partir du %(first)s", amount=format_euros(cents), first=day_plain(first))
+    return _(
+        "%(amount)s du %(first)s au %(last)s",
+        amount=format_euros(cents),
+        first=day_plain(first),
+        last=day_plain(last),
+    )
+
+
+def _words(name: str, value: Any) -> str:
+    """A value as a line of the report shows it."""
+    if value is None:
+        return _("rien")
+    if name.endswith("cents"):
+        return format_euros(value)
+    if isinstance(value, date):
+        return day_plain(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {part}" for key, part in sorted(value.items()))
+    return f"« {value} »" if isinstance(value, str) else str(value)
+
+
+def import_calendar(db: Session, calendar: SchoolCalendar, dry_run: bool = False) -> ImportReport:
+    """Make school years, holidays and public holidays what the file says, within the days that its years span."""
+    lines: list[str] = []
+    known = {(row.zone, row.year): row for row in db.scalars(select(SchoolYear))}
+    zones = ("A", "B", "C")
+    for year in calendar.years:
+        first_civil_year = int(year.name[:4])
+        for zone in zones:
+            row = known.get((zone, first_civil_year))
+            if row is not None and (row.first_day, row.last_day) == (year.from_day, year.until_day):
+                continue
+            sign = "+" if row is None else "~"
+            lines.append(_("%(sign)s année scolaire %(year)s, zone %(zone)s", sign=sign, year=year.name, zone=zone))
+            if not dry_run:
+                row = row or SchoolYear(zone=zone, year=first_civil_year)
+                row.first_day, row.last_day = year.from_day, year.until_day
+                db.add(row)
+
+    wanted: set[tuple[str | None, str, date, date]] = {
+        (holiday.zone, holiday.label, holiday.from_day, holiday.until_day)
+        for year in calendar.years
+        for holiday in year.holidays
+    } | {(None, label, day, day) for day, label in calendar.public_holidays.items()}
+    first, last = min(entry[2] for entry in wanted), max(entry[3] for entry in wanted)
+    rows = db.execute(
+        select(Holiday.id, Holiday.zone, Holiday.label, Holiday.first_day, Holiday.last_day).where(
+            Holiday.first_day >= first, Holiday.last_day <= last
+        )
+    )
+    there: dict[tuple[str | None, str, date, date], int] = {
+        (zone, label, begins, ends): key for key, zone, label, begins, ends in rows
+    }
+    gone = [there[entry] for entry in there.keys() - wanted]
+    new = sorted(wanted - there.keys(), key=lambda entry: (entry[2], entry[0] or ""))
+    lines += [f"- {_holiday_words(entry)}" for entry in there.keys() - wanted]
+    lines += [f"+ {_holiday_words(entry)}" for entry in new]
+    if not dry_run:
+        if gone:
+            db.execute(delete(Holiday).where(Holiday.id.in_(gone)))
+        if new:
+            db.execute(
+                insert(Holiday),
+                [
+                    {"zone": zone, "label": label, "first_day": begins, "last_day": ends}
+                    for zone, label, begins, ends in new
+                ],
+            )
+        db.flush()
+    return ImportReport(tuple(lines))
+
+
+def _holiday_words(entry: tuple[str | None, str, date, date]) -> str:
+    zone, label, first, last = entry
+    if zone is None:
+        return f"{label}, {day_plain(first)}"
+    return _(
+        "%(label)s, zone %(zone)s, du %(first)s au %(last)s",
+        label=label,
+        zone=zone,
+        first=day_plain(first),
+        last=day_plain(last),
+    )
+
+
+def refresh_days(db: Session, service_id: int, from_day: date, until_day: date, now: datetime) -> RefreshReport:
+    """Compute the service's days from a day to a day (both included) and write what is new or has changed.
+
+    A day whose booking deadline has passed keeps what parents were promised: it is never recomputed, and a deadline that
+    has passed is never moved. A day that the service no longer serves is closed, not deleted. Fewer places than are
+    booked already means none left.
+    """
+    service = db.execute(
+        select(Service.weekdays, Service.capacity, Service.book_rule, Service.cancel_rule, Commune.id, Commune.zone)
+        .join(Commune, Commune.id == Service.commune_id)
+        .where(Service.id == service_id)
+    ).one()
+    weekdays, capacity, book_rule, cancel_rule, commune_id, zone = service
+    known = _known_days(db, service_id, from_day, until_day)
+    planned = list(
+        plan_days(
+            from_day - timedelta(days=DAYS_TO_LOOK_BACK),
+            until_day,
+            {int(digit) for digit in weekdays},
+            _school_years(db, zone),
+            _shut(db, zone, commune_id, service_id),
+        )
+    )
+    serving = [plan.day for plan in planned if plan.closed_reason is None]
+    book, cancel = DeadlineRule.from_json(book_rule), DeadlineRule.from_json(cancel_rule)
+
+    added: list[dict[str, Any]] = []
+    changed: list[dict[str, Any]] = []
+    for plan in planned:
+        if plan.day < from_day:
+            continue
+        facts: dict[str, Any] = {
+            "is_open": plan.closed_reason is None,
+            "closed_reason": plan.closed_reason,
+            "capacity": capacity,
+            "book_deadline_at": deadline(book, plan.day, serving),
+            "cancel_deadline_at": deadline(cancel, plan.day, serving),
+        }
+        row = known.pop(plan.day, None)
+        if row is None:
+            added.append({"service_id": service_id, "day": plan.day, "booked_count": 0, **facts})
+        elif row.book_deadline_at > now:
+            if facts["capacity"] is not None:
+                facts["capacity"] = max(facts["capacity"], row.booked_count)
+            if row.cancel_deadline_at <= now:
+                facts["cancel_deadline_at"] = row.cancel_deadline_at
+            if any(getattr(row, name) != value for name, value in facts.items()):
+                changed.append({"id": row.id, **facts})
+    no_longer = _("Pas de service ce jour-là")
+    for row in known.values():
+        if row.book_deadline_at > now and row.is_open:
+            facts = {name: getattr(row, name) for name in ("capacity", "book_deadline_at", "cancel_deadline_at")}
+            changed.append({"id": row.id, "is_open": False, "closed_reason": no_longer, **facts})
+    if added:
+        db.execute(insert(ServiceDay), added)
+    if changed:
+        db.execute(update(ServiceDay), changed)
+    return RefreshReport(len(added), len(changed))
+
+
+def refresh_services(
+    db: Session, service_ids: Collection[int], from_day: date, now: datetime
+) -> dict[int, RefreshReport]:
+    """Compute the days of several services, from a day to the end of the last school year that is known."""
+    until_day = db.scalar(select(SchoolYear.last_day).order_by(SchoolYear.last_day.desc()).limit(1))
+    if until_day is None:
+        return {}
+    return {key: refresh_days(db, key, from_day, until_day, now) for key in sorted(service_ids)}
+
+
+def describe_refresh(reports: Mapping[int, RefreshReport]) -> str:
+    """What refreshing did, in one line."""
+    added = sum(report.added for report in reports.values())
+    changed = sum(report.changed for report in reports.values())
+    return _("%(added)s ajoutés, %(changed)s recalculés", added=plural(added, "jour"), changed=plural(changed, "jour"))
+
+
+def write_menus(db: Session, service_ids: Collection[int], menus: Mapping[date, str]) -> None:
+    """Write the menu of each day (dishes, one a line) on the days of these services."""
+    if not menus or not service_ids:
+        return
+    table = ServiceDay.__table__
+    db.connection().execute(
+        update(table)  # type: ignore[arg-type]
+        .where(table.c.service_id.in_(sorted(service_ids)), table.c.day == bindparam("on"))
+        .values(menu=bindparam("dishes")),
+        [{"on": day, "dishes": dishes} for day, dishes in menus.items()],
+    )
+
+
+def _known_days(db: Session, service_id: int, from_day: date, until_day: date) -> dict[date, Any]:
+    # Locked by id, as everybody locks days: a booking that is under way is waited for, and its count is not lost.
+    rows = db.execute(
+        select(
+            ServiceDay.id,
+            ServiceDay.day,
+            ServiceDay.is_open,
+            ServiceDay.closed_reason,
+            ServiceDay.capacity,
+            ServiceDay.booked_count,
+            ServiceDay.book_deadline_at,
+            ServiceDay.cancel_deadline_at,
+        )
+        .where(ServiceDay.service_id == service_id, ServiceDay.day.between(from_day, until_day))
+        .order_by(ServiceDay.id)
+        .with_for_update(key_share=True)
+    )
+    return {row.day: row for row in rows}
+
+
+def _school_years(db: Session, zone: str) -> list[Period]:
+    rows = db.execute(select(SchoolYear.first_day, SchoolYear.last_day, SchoolYear.year).where(SchoolYear.zone == zone))
+    return [Period(first, last, str(year)) for first, last, year in rows]
+
+
+def _shut(db: Session, zone: str, commune_id: int, service_id: int) -> list[Period]:
+    """Holidays of the zone first, then public holidays, then closures: the reason that parents read is the widest."""
+    holidays = db.execute(
+        select(Holiday.first_day, Holiday.last_day, Holiday.label)
+        .where(or_(Holiday.zone == zone, Holiday.zone.is_(None)))
+        .order_by(Holiday.zone.is_(None), Holiday.first_day)
+    )
+    closures = db.execute(
+        select(Closure.first_day, Closure.last_day, Closure.reason)
+        .where(Closure.commune_id == commune_id, or_(Closure.service_id == service_id, Closure.service_id.is_(None)))
+        .order_by(Closure.first_day, Closure.id)
+    )
+    return [Period(first, last, label) for rows in (holidays, closures) for first, last, label in rows]
