@@ -56,7 +56,7 @@ def steps() -> list[Step]:
         Step("format", ("ruff", "format", "--check", ".")),
         Step("lint", ("ruff", "check", ".")),
         Step("types", ("mypy", ".")),
-        Step("imports", ("lint-imports",)),
+        Step("imports", ("lint-imports", "--no-logo")),
         Step("templates", ("djlint", "--lint", "--quiet", "templates")),
         tests("sqlite", "sqlite", "not browser and not race", workers),
         tests("postgresql", "postgresql", "not browser and not race", workers),
