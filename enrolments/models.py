@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, text
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.database import Key, Row
@@ -31,8 +31,8 @@ class Enrolment(Row):
     state: Mapped[str] = mapped_column(String(12))
     requested_at: Mapped[datetime]
     requested_by_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
-    message: Mapped[str | None] = mapped_column(String(500))
-    """What the family added to its request."""
+    message: Mapped[str | None] = mapped_column(Text)
+    """What the family added to its request and, paragraph by paragraph, its answers to what was asked."""
     decided_at: Mapped[datetime | None]
     decided_by_id: Mapped[int | None] = mapped_column(Key, ForeignKey("accounts.id"))
     reason: Mapped[str | None] = mapped_column(String(500))

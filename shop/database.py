@@ -227,9 +227,9 @@ def insert_once(db: Session, model: type[M], values: dict[str, Any]) -> int | No
     return db.scalar(_insert(db, model).values(**values).on_conflict_do_nothing().returning(model.id))
 
 
-def insert_missing(db: Session, model: type[Base], values: dict[str, Any]) -> None:
-    """Insert a row unless it is there already."""
-    db.execute(_insert(db, model).values(**values).on_conflict_do_nothing())
+def insert_missing(db: Session, model: type[Base], values: dict[str, Any] | list[dict[str, Any]]) -> None:
+    """Insert a row, or several at once, each unless it is there already."""
+    db.execute(_insert(db, model).values(values).on_conflict_do_nothing())
 
 
 def _insert(db: Session, model: type[Base]) -> postgresql.Insert | sqlite.Insert:

@@ -3,7 +3,7 @@
 import json
 import smtplib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.headerregistry import Address
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from shop.clock import request_now
 from shop.config import Config
 from shop.crypto import Sealer
-from shop.database import insert_once, reading, transaction
+from shop.database import insert_missing, reading, transaction
 from shop.models import Outbox
 
 log = structlog.get_logger(__name__)
@@ -68,9 +68,14 @@ def the_sealer() -> Sealer:
 
 def post(db: Session, letter: Letter, now: datetime) -> None:
     """Write the letter into the outbox. The same key twice writes one letter."""
-    insert_once(
-        db,
-        Outbox,
+    post_all(db, [letter], now)
+
+
+def post_all(db: Session, letters: Sequence[Letter], now: datetime) -> None:
+    """Write letters into the outbox, in one statement. The same key twice writes one letter."""
+    if not letters:
+        return
+    rows = [
         {
             "key": letter.key,
             "kind": letter.kind,
@@ -79,8 +84,10 @@ def post(db: Session, letter: Letter, now: datetime) -> None:
             "created_at": now,
             "due_at": now,
             "tries": 0,
-        },
-    )
+        }
+        for letter in letters
+    ]
+    insert_missing(db, Outbox, rows)
 
 
 def compose(db: Session, row: Outbox) -> Message:
