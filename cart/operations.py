@@ -1,0 +1,95 @@
+"""Verbs of the basket. Its row is locked first: two tabs change it one after the other."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from cart.errors import PaymentUnderWay, TooManyMeals
+from cart.models import Basket, BasketLine
+from cart.rules import MOST_MEALS, Line
+from shop.database import insert_missing
+
+LIVE_STATES = ("open", "completing")
+
+
+def lock_live_basket(db: Session, household_id: int, regie_id: int, now: datetime) -> int:
+    """Lock the household's basket at the régie, a new one when there is none; its id.
+
+    Raises `PaymentUnderWay` while it is being paid by card.
+    """
+    query = (
+        select(Basket.id, Basket.state)
+        .where(Basket.household_id == household_id, Basket.regie_id == regie_id, Basket.state.in_(LIVE_STATES))
+        .with_for_update(key_share=True)
+    )
+    row = db.execute(query).first()
+    if row is None:
+        insert_missing(
+            db,
+            Basket,
+            {
+                "household_id": household_id,
+                "regie_id": regie_id,
+                "state": "open",
+                "created_at": now,
+                "changed_at": now,
+            },
+        )
+        row = db.execute(query).one()
+    if row.state == "completing":
+        raise PaymentUnderWay
+    return int(row.id)
+
+
+def add_lines(db: Session, basket_id: int, lines: Sequence[Line], now: datetime) -> None:
+    """Put meals into a basket that the caller has locked. Raises `TooManyMeals`."""
+    db.execute(
+        insert(BasketLine).returning(BasketLine.id, sort_by_parameter_order=True),
+        [{"basket_id": basket_id, **line._asdict()} for line in lines],
+    )
+    count = db.scalar(select(func.count()).where(BasketLine.basket_id == basket_id)) or 0
+    if count > MOST_MEALS:
+        raise TooManyMeals(MOST_MEALS)
+    touch(db, basket_id, now)
+
+
+def remove_lines(db: Session, household_id: int, line_ids: Sequence[int], now: datetime) -> int:
+    """Take meals out of the household's open basket; how many were in it."""
+    baskets = db.execute(
+        select(Basket.id, Basket.state)
+        .where(
+            Basket.id.in_(select(BasketLine.basket_id).where(BasketLine.id.in_(line_ids))),
+            Basket.household_id == household_id,
+            Basket.state.in_(LIVE_STATES),
+        )
+        .order_by(Basket.id)
+        .with_for_update(key_share=True)
+    ).all()
+    if any(basket.state == "completing" for basket in baskets):
+        raise PaymentUnderWay
+    basket_ids = [basket.id for basket in baskets]
+    removed = db.scalars(
+        delete(BasketLine)
+        .where(BasketLine.id.in_(line_ids), BasketLine.basket_id.in_(basket_ids))
+        .returning(BasketLine.id)
+    ).all()
+    return len(removed)
+
+
+def touch(db: Session, basket_id: int, now: datetime) -> None:
+    """Note that the basket has changed."""
+    db.execute(
+        update(Basket).where(Basket.id == basket_id).values(changed_at=now).execution_options(synchronize_session=False)
+    )
+
+
+def set_state(db: Session, basket_id: int, state: str, now: datetime) -> None:
+    """Move a basket that the caller has locked."""
+    db.execute(
+        update(Basket)
+        .where(Basket.id == basket_id)
+        .values(state=state, changed_at=now)
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,186 @@
+"""Decisions about what may be booked: values in, values out."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Literal, NamedTuple
+
+from shop.french import day_long, moment
+from shop.words import gettext as _
+
+CellState = Literal["free", "booked", "basket", "full", "late", "closed", "no_tariff"]
+MOST_MEALS = 2000
+
+
+class Day(NamedTuple):
+    """A service day as the booking page needs it."""
+
+    id: int
+    day: date
+    is_open: bool
+    closed_reason: str | None
+    capacity: int | None
+    booked_count: int
+    book_deadline_at: datetime
+    cancel_deadline_at: datetime
+    menu: str | None
+
+
+class Right(NamedTuple):
+    """What a child may buy and at what price, between two days: an approved enrolment and a dated price of its tariff."""
+
+    tariff_id: int
+    tariff_label: str
+    price_id: int
+    cents: int
+    first: date
+    last: date
+
+
+@dataclass(frozen=True)
+class Child:
+    """A beneficiary of the household who has at least one approved enrolment at the service."""
+
+    id: int
+    first_name: str
+    last_name: str
+    rights: tuple[Right, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.first_name} {self.last_name}"
+
+
+class AmbiguousPrice(Exception):
+    """Two prices hold for one meal: an error of the catalogue, never a price of our choosing."""
+
+
+class Meal(NamedTuple):
+    """One box of the calendar: a child and a day."""
+
+    beneficiary_id: int
+    day: date
+
+    @property
+    def code(self) -> str:
+        """How a form names it: "12.2026-11-05"."""
+        return f"{self.beneficiary_id}.{self.day.isoformat()}"
+
+
+def read_meal(code: str) -> Meal | None:
+    """The meal that a form names, or nothing when the text is not one."""
+    child, _dot, day = code.partition(".")
+    if not (child.isascii() and child.isdigit() and len(child) < 19 and len(day) == 10 and day.isascii()):
+        return None
+    try:
+        return Meal(int(child), date.fromisoformat(day))
+    except ValueError:
+        return None
+
+
+def right_on(child: Child, day: date) -> Right | None:
+    """The tariff and price of the child on that day. Raises `AmbiguousPrice` rather than choose."""
+    found = [right for right in child.rights if right.first <= day <= right.last]
+    if len(found) > 1:
+        raise AmbiguousPrice(f"beneficiary {child.id} on {day}")
+    return found[0] if found else None
+
+
+def cell_state(day: Day, right: Right | None, is_booked: bool, is_in_basket: bool, now: datetime) -> CellState:
+    """The state of one box. What the family has comes first, then why it cannot be had."""
+    if is_booked:
+        return "booked"
+    if not day.is_open:
+        return "closed"
+    if now >= day.book_deadline_at:
+        return "late"
+    if is_in_basket:
+        return "basket"
+    if right is None:
+        return "no_tariff"
+    if day.capacity is not None and day.booked_count >= day.capacity:
+        return "full"
+    return "free"
+
+
+def why_not(state: CellState, child_name: str, day: Day) -> str:
+    """The sentence for a meal that cannot be added."""
+    facts = {"who": child_name, "day": day_long(day.day), "why": day.closed_reason or _("fermé")}
+    match state:
+        case "booked":
+            return _("%(who)s, %(day)s : ce repas est déjà réservé.", **facts)
+        case "closed":
+            return _("%(who)s, %(day)s : pas de service ce jour-là (%(why)s).", **facts)
+        case "late":
+            return _(
+                "%(who)s, %(day)s : il fallait réserver avant le %(until)s.",
+                **facts,
+                until=moment(day.book_deadline_at),
+            )
+        case "full":
+            return _("%(who)s, %(day)s : il n’y a plus de place.", **facts)
+        case "no_tariff":
+            return _("%(who)s, %(day)s : aucune inscription validée pour ce jour.", **facts)
+        case _:
+            return _("%(who)s, %(day)s : ce repas ne peut pas être ajouté.", **facts)
+
+
+class Line(NamedTuple):
+    """A meal accepted into the basket, priced."""
+
+    beneficiary_id: int
+    service_day_id: int
+    tariff_id: int
+    tariff_price_id: int
+    quoted_cents: int
+
+
+def choose(
+    meals: Iterable[Meal],
+    children: Mapping[int, Child],
+    days: Mapping[date, Day],
+    booked: Collection[Meal],
+    in_basket: Collection[Meal],
+    now: datetime,
+) -> tuple[list[Line], list[str]]:
+    """The lines for what was ticked, and a sentence for each meal that cannot be had. A meal already there is skipped."""
+    lines: list[Line] = []
+    problems: list[str] = []
+    for meal in sorted(set(meals), key=lambda meal: (meal.day, meal.beneficiary_id)):
+        child = children[meal.beneficiary_id]
+        day = days.get(meal.day)
+        if day is None:
+            problems.append(
+                _("%(who)s, %(day)s : ce n’est pas un jour de service.", who=child.name, day=day_long(meal.day))
+            )
+            continue
+        right = right_on(child, meal.day)
+        state = cell_state(day, right, meal in booked, meal in in_basket, now)
+        if state == "basket":
+            continue
+        if state != "free" or right is None:
+            problems.append(why_not(state, child.name, day))
+            continue
+        lines.append(Line(child.id, day.id, right.tariff_id, right.price_id, right.cents))
+    return lines, problems
+
+
+def monday_of(day: date) -> date:
+    """The Monday of the day's week."""
+    return day - timedelta(days=day.weekday())
+
+
+def month_after(first: date) -> date:
+    """The first day of the following month."""
+    return (first.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+def month_before(first: date) -> date:
+    """The first day of the month before."""
+    return (first.replace(day=1) - timedelta(days=1)).replace(day=1)
+
+
+def until_the_holidays(today: date, holiday_starts: Sequence[date], last_day: date) -> date:
+    """The last day before the next school holidays begin, or `last_day` of the school year when none are ahead."""
+    ahead = [start for start in holiday_starts if start > today]
+    return min(ahead) - timedelta(days=1) if ahead else last_day

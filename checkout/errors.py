@@ -1,0 +1,87 @@
+"""Refusals of the checkout."""
+
+from collections.abc import Sequence
+
+from shop.errors import Conflict, Refusal
+from shop.money import format_euros
+from shop.words import gettext as _
+from shop.words import ngettext
+
+
+class BasketRefused(Refusal):
+    """Some meals of the basket cannot be ordered as they stand. `problems`: line id → the sentence that says why."""
+
+    def __init__(self, problems: dict[int, str]) -> None:
+        self.problems = problems
+        super().__init__(
+            ngettext(
+                "Un repas de votre panier pose problème. Rien n’a été payé.",
+                "%(count)s repas de votre panier posent problème. Rien n’a été payé.",
+                len(problems),
+            )
+        )
+
+
+class EmptyBasket(Refusal):
+    """There is nothing to pay for."""
+
+    def __init__(self) -> None:
+        super().__init__(_("Votre panier est vide."))
+
+
+class TotalChanged(Conflict):
+    """The total that the person saw is not the total now: nothing is ever repriced silently."""
+
+    def __init__(self, seen_cents: int, total_cents: int) -> None:
+        self.seen_cents = seen_cents
+        self.total_cents = total_cents
+        super().__init__(
+            _(
+                "Le total a changé : il était de %(seen)s, il est de %(total)s. Rien n’a été payé ; vérifiez le panier.",
+                seen=format_euros(seen_cents),
+                total=format_euros(total_cents),
+            )
+        )
+
+
+class BelowMinimum(Refusal):
+    """The amount is too small for a card payment."""
+
+    def __init__(self, minimum_cents: int) -> None:
+        self.minimum_cents = minimum_cents
+        super().__init__(
+            _(
+                "Le paiement par carte commence à %(least)s. Payez avec votre porte-monnaie, ou ajoutez des repas.",
+                least=format_euros(minimum_cents),
+            )
+        )
+
+
+class PlaceJustTaken(Conflict):
+    """Somebody else was faster at the very last instant."""
+
+    def __init__(self) -> None:
+        super().__init__(_("Une place vient d’être prise. Rien n’a été payé : vérifiez votre panier et recommencez."))
+
+
+class CannotCancel(Refusal):
+    """Some of the meals cannot be cancelled; then none is."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        super().__init__(_("Rien n’a été annulé."))
+
+
+class CreditChanged(Conflict):
+    """The credit that the person was shown is not the credit now."""
+
+    def __init__(self, seen_cents: int, credit_cents: int) -> None:
+        self.seen_cents = seen_cents
+        self.credit_cents = credit_cents
+        super().__init__(
+            _(
+                "Le montant à recréditer a changé : %(now)s au lieu de %(seen)s. Rien n’a été annulé.",
+                now=format_euros(credit_cents),
+                seen=format_euros(seen_cents),
+            )
+        )

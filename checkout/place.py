@@ -1,0 +1,187 @@
+"""Placing an order: the basket becomes reservations, paid from the wallet at once or held while a card is awaited."""
+
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, literal, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+import cart.operations
+import orders.operations
+import payments.operations
+import wallet.operations
+from cart.errors import PaymentUnderWay
+from cart.models import Basket, BasketLine
+from cart.queries import meals_of_basket
+from catalog.models import Regie, ServiceDay
+from checkout.errors import BelowMinimum, PlaceJustTaken
+from checkout.rules import Draft, check_basket
+from orders.models import Order
+from orders.operations import NewOrder
+from payments.models import Payment
+from shop.database import violated
+from shop.errors import NotFound
+from shop.outbox import Letter, post
+from wallet.operations import AccountRef, Entry
+
+
+class Buyer(NamedTuple):
+    """Who pays, and where the letter goes."""
+
+    household_id: int
+    account_id: int
+    email: str
+
+
+class GatewayTerms(NamedTuple):
+    """What a gateway asks of a payment."""
+
+    name: str
+    live: bool
+    minimum_cents: int
+    hold: timedelta
+
+
+def pay_from_wallet(db: Session, buyer: Buyer, basket_id: int, seen_cents: int | None, now: datetime) -> str:
+    """Order the basket and pay it from the wallet; the order's number. The same basket again gives the same order.
+
+    `seen_cents` is the total that the person saw. Raises `NotFound`, `PaymentUnderWay`, the refusals of `check_basket`,
+    `BalanceTooShort`, `PlaceJustTaken`; then nothing has changed.
+    """
+    known = _lock_basket(db, buyer.household_id, basket_id)
+    if known is not None:
+        return known
+    draft = _check(db, basket_id, seen_cents, now)
+    order_id, number = _place(db, buyer, draft, "wallet", None, now)
+    if draft.total_cents:
+        wallet.operations.enter(
+            db,
+            Entry(
+                kind="wallet_payment",
+                key=f"wallet_payment:order:{order_id}",
+                regie_id=draft.regie_id,
+                postings=(
+                    (AccountRef("wallet", buyer.household_id), -draft.total_cents),
+                    (AccountRef("sales"), draft.total_cents),
+                ),
+                order_id=order_id,
+                account_id=buyer.account_id,
+            ),
+            now,
+        )
+    cart.operations.set_state(db, basket_id, "converted", now)
+    post(db, order_letter(order_id, buyer.email), now)
+    return number
+
+
+def hold_for_card(
+    db: Session, buyer: Buyer, basket_id: int, seen_cents: int | None, terms: GatewayTerms, now: datetime
+) -> Payment | str:
+    """Order the basket, hold its places and open a payment by card, to be started at the gateway after the commit.
+
+    A basket that is ordered already gives that order's number. Raises as `pay_from_wallet` does, and `BelowMinimum`.
+    """
+    known = _lock_basket(db, buyer.household_id, basket_id)
+    if known is not None:
+        return known
+    draft = _check(db, basket_id, seen_cents, now)
+    minimum = max(
+        terms.minimum_cents, db.scalars(select(Regie.minimum_online_cents).where(Regie.id == draft.regie_id)).one()
+    )
+    if draft.total_cents < minimum:
+        raise BelowMinimum(minimum)
+    order_id, _number = _place(db, buyer, draft, "card", now + terms.hold, now)
+    cart.operations.set_state(db, basket_id, "completing", now)
+    return payments.operations.open_attempt(
+        db,
+        purpose="order",
+        regie_id=draft.regie_id,
+        household_id=buyer.household_id,
+        account_id=buyer.account_id,
+        order_id=order_id,
+        cents=draft.total_cents,
+        gateway_name=terms.name,
+        live=terms.live,
+        hold=terms.hold,
+        back_to_basket=False,
+        now=now,
+    )
+
+
+def order_letter(order_id: int, email: str) -> Letter:
+    """The one confirmation letter of an order."""
+    return Letter(kind="order_paid", to=email, key=f"order_paid:{order_id}", facts={"order_id": order_id})
+
+
+def _lock_basket(db: Session, household_id: int, basket_id: int) -> str | None:
+    """Lock the basket. The number of its order when it was ordered already: a second click is harmless."""
+    basket = db.execute(
+        select(Basket.state)
+        .where(Basket.id == basket_id, Basket.household_id == household_id)
+        .with_for_update(key_share=True)
+    ).first()
+    if basket is None:
+        raise NotFound
+    if basket.state == "open":
+        return None
+    number = db.scalar(select(Order.number).where(Order.basket_id == basket_id, Order.state == "paid"))
+    if number is None:
+        raise PaymentUnderWay
+    return number
+
+
+def _check(db: Session, basket_id: int, seen_cents: int | None, now: datetime) -> Draft:
+    # The days first, by id: what is read afterwards about places and prices stays true until the commit.
+    db.execute(
+        select(ServiceDay.id)
+        .where(ServiceDay.id.in_(select(BasketLine.service_day_id).where(BasketLine.basket_id == basket_id)))
+        .order_by(ServiceDay.id)
+        .with_for_update(key_share=True)
+    )
+    return check_basket(meals_of_basket(db, basket_id), seen_cents, now)
+
+
+def _lines(order_id: int, household_id: int, basket_id: int, state: str) -> Select[Any]:
+    """The basket's lines as `orders.operations.LINE_COLUMNS`: they are copied inside the database, however many."""
+    query: Select[Any] = (
+        select(
+            literal(order_id),
+            literal(household_id),
+            BasketLine.beneficiary_id,
+            BasketLine.service_day_id,
+            BasketLine.tariff_id,
+            BasketLine.tariff_price_id,
+            BasketLine.quoted_cents,
+            ServiceDay.cancel_deadline_at,
+            literal(state),
+        )
+        .join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)
+        .where(BasketLine.basket_id == basket_id)
+        .order_by(BasketLine.service_day_id, BasketLine.beneficiary_id)
+    )
+    return query
+
+
+def _place(
+    db: Session, buyer: Buyer, draft: Draft, settlement: str, held_until: datetime | None, now: datetime
+) -> tuple[int, str]:
+    order = NewOrder(
+        household_id=buyer.household_id,
+        regie_id=draft.regie_id,
+        basket_id=draft.basket_id,
+        account_id=buyer.account_id,
+        total_cents=draft.total_cents,
+        settlement=settlement,
+        held_until=held_until,
+    )
+    state = "confirmed" if held_until is None else "held"
+    try:
+        order_id, number = orders.operations.place(db, order, now)
+        orders.operations.place_lines(db, order_id, _lines(order_id, buyer.household_id, draft.basket_id, state))
+    except IntegrityError as error:
+        # The locks above make these impossible; the constraints are the second fence, and they too end in a sentence.
+        if violated(error) in ("uq_reservations_live", "ck_service_days_places", "uq_orders_basket"):
+            raise PlaceJustTaken from error
+        raise
+    return order_id, number

@@ -1,0 +1,178 @@
+"""Reads of the checkout: the header's facts, what letters and pages say of orders and payments."""
+
+from datetime import date, datetime
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from accounts.models import Account, Beneficiary
+from cart.models import Basket, BasketLine
+from cart.operations import LIVE_STATES
+from catalog.models import Commune, Regie, Service, ServiceDay, Tariff
+from orders.models import Order, Reservation
+from payments.models import Payment
+from shop.web import Header
+from wallet.models import LedgerAccount
+
+
+def header(db: Session, household_id: int) -> Header:
+    """What the header shows: the balance of the household's wallets and the meals in its baskets. One statement."""
+    balance = (
+        select(func.coalesce(func.sum(LedgerAccount.balance_cents), 0))
+        .where(LedgerAccount.household_id == household_id, LedgerAccount.kind == "wallet")
+        .scalar_subquery()
+    )
+    meals = (
+        select(func.count(BasketLine.id))
+        .join(Basket, Basket.id == BasketLine.basket_id)
+        .where(Basket.household_id == household_id, Basket.state.in_(LIVE_STATES))
+        .scalar_subquery()
+    )
+    row = db.execute(select(balance, meals)).one()
+    return Header(int(row[0]), int(row[1]))
+
+
+class OrderFacts(NamedTuple):
+    """An order's own facts."""
+
+    id: int
+    number: str
+    state: str
+    settlement: str
+    total_cents: int
+    placed_at: datetime
+    paid_at: datetime | None
+    regie_name: str
+
+
+class OrderMeal(NamedTuple):
+    """A reservation of an order."""
+
+    id: int
+    first_name: str
+    last_name: str
+    day: date
+    service_name: str
+    commune_name: str
+    tariff_label: str
+    cents: int
+    state: str
+    cancel_deadline_at: datetime
+
+
+_ORDER = select(
+    Order.id,
+    Order.number,
+    Order.state,
+    Order.settlement,
+    Order.total_cents,
+    Order.placed_at,
+    Order.paid_at,
+    Regie.legal_name,
+).join(Regie, Regie.id == Order.regie_id)
+
+_MEALS = (
+    select(
+        Reservation.id,
+        Beneficiary.first_name,
+        Beneficiary.last_name,
+        ServiceDay.day,
+        Service.name,
+        Commune.name,
+        Tariff.label,
+        Reservation.cents,
+        Reservation.state,
+        Reservation.cancel_deadline_at,
+    )
+    .join(Beneficiary, Beneficiary.id == Reservation.beneficiary_id)
+    .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
+    .join(Service, Service.id == ServiceDay.service_id)
+    .join(Commune, Commune.id == Service.commune_id)
+    .join(Tariff, Tariff.id == Reservation.tariff_id)
+    .order_by(Service.id, ServiceDay.day, Beneficiary.id)
+)
+
+
+def find_order(db: Session, household_id: int, number: str) -> OrderFacts | None:
+    """The household's order of that number."""
+    row = db.execute(_ORDER.where(Order.number == number, Order.household_id == household_id)).first()
+    return OrderFacts(*row) if row else None
+
+
+def get_order(db: Session, order_id: int) -> OrderFacts:
+    """The order of that id, which must exist."""
+    return OrderFacts(*db.execute(_ORDER.where(Order.id == order_id)).one())
+
+
+def meals_of_order(db: Session, order_id: int) -> list[OrderMeal]:
+    """The order's meals, by service and day."""
+    return [OrderMeal(*row) for row in db.execute(_MEALS.where(Reservation.order_id == order_id))]
+
+
+def meals_by_id(db: Session, reservation_ids: list[int]) -> list[OrderMeal]:
+    """Reservations by id, by service and day."""
+    return [OrderMeal(*row) for row in db.execute(_MEALS.where(Reservation.id.in_(reservation_ids)))]
+
+
+class PaymentFacts(NamedTuple):
+    """A payment as its person sees it."""
+
+    id: int
+    key: str
+    purpose: str
+    state: str
+    cents: int
+    provider: str
+    provider_reference: str | None
+    pay_url: str | None
+    back_to_basket: bool
+    expires_at: datetime
+    household_id: int
+    order_number: str | None
+    first_name: str
+
+
+_PAYMENT = (
+    select(
+        Payment.id,
+        Payment.key,
+        Payment.purpose,
+        Payment.state,
+        Payment.cents,
+        Payment.provider,
+        Payment.provider_reference,
+        Payment.pay_url,
+        Payment.back_to_basket,
+        Payment.expires_at,
+        Payment.household_id,
+        Order.number,
+        Account.first_name,
+    )
+    .outerjoin(Order, Order.id == Payment.order_id)
+    .join(Account, Account.id == Payment.account_id)
+)
+
+
+def find_payment(db: Session, key: str) -> PaymentFacts | None:
+    """The payment of that key, whoever's it is."""
+    row = db.execute(_PAYMENT.where(Payment.key == key)).first()
+    return PaymentFacts(*row) if row else None
+
+
+def get_payment(db: Session, payment_id: int) -> PaymentFacts:
+    """The payment of that id, which must exist."""
+    return PaymentFacts(*db.execute(_PAYMENT.where(Payment.id == payment_id)).one())
+
+
+def payment_under_way(db: Session, household_id: int) -> PaymentFacts | None:
+    """The card payment that the household's basket waits for, if it does."""
+    row = db.execute(
+        _PAYMENT.where(
+            Payment.household_id == household_id,
+            Payment.purpose == "order",
+            Order.state == "pending",
+            Payment.state.in_(("created", "sent")),
+        )
+    ).first()
+    return PaymentFacts(*row) if row else None

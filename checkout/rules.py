@@ -1,0 +1,98 @@
+"""Decisions of the checkout: values in, a value or a refusal out."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cart.queries import BasketMeal
+from checkout.errors import BasketRefused, EmptyBasket, TotalChanged
+from shop.french import moment
+from shop.money import format_euros
+from shop.words import gettext as _
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A basket that may be ordered: its meals and their total."""
+
+    basket_id: int
+    regie_id: int
+    meals: tuple[BasketMeal, ...]
+    total_cents: int
+
+
+def find_problems(meals: Sequence[BasketMeal], now: datetime) -> dict[int, str]:
+    """Line id → why the meal cannot be ordered as it stands; every problem at once."""
+    problems: dict[int, str] = {}
+    # Two prices or two approved enrolments for one line would come as two rows.
+    times = Counter(meal.line_id for meal in meals)
+    wanted = Counter(meal.service_day_id for meal in {meal.line_id: meal for meal in meals}.values())
+    for meal in meals:
+        sentence = _problem(meal, now, times[meal.line_id] > 1, wanted[meal.service_day_id])
+        if sentence is not None:
+            problems[meal.line_id] = sentence
+    return problems
+
+
+def _problem(meal: BasketMeal, now: datetime, ambiguous: bool, wanted: int) -> str | None:
+    if meal.reservation_id is not None:
+        return _("Ce repas est déjà réservé : retirez-le du panier.")
+    if not meal.is_open:
+        return _("Il n’y a plus de service ce jour-là (%(why)s).", why=meal.closed_reason or _("fermé"))
+    if now >= meal.book_deadline_at:
+        return _("Trop tard : il fallait réserver avant le %(until)s.", until=moment(meal.book_deadline_at))
+    if meal.enrolment_id is None:
+        return _("L’inscription au tarif « %(label)s » n’est plus valable pour ce jour.", label=meal.tariff_label)
+    if ambiguous or meal.price_id is None or meal.price_cents is None:
+        return _("Le prix de ce repas n’est pas connu : la mairie doit le corriger. Retirez ce repas du panier.")
+    if meal.price_id != meal.tariff_price_id or meal.price_cents != meal.quoted_cents:
+        return _(
+            "Le prix a changé : %(now)s au lieu de %(then)s.",
+            now=format_euros(meal.price_cents),
+            then=format_euros(meal.quoted_cents),
+        )
+    if meal.capacity is not None and meal.booked_count + wanted > meal.capacity:
+        left = max(meal.capacity - meal.booked_count, 0)
+        if left == 0:
+            return _("Il n’y a plus de place ce jour-là.")
+        return _("Il ne reste que %(left)s place(s) ce jour-là.", left=left)
+    return None
+
+
+def check_basket(meals: Sequence[BasketMeal], seen_cents: int | None, now: datetime) -> Draft:
+    """The basket as an order, if every meal may be ordered at the price that was shown.
+
+    Raises `EmptyBasket`, `BasketRefused` with every problem, or `TotalChanged` when `seen_cents`, the total that the
+    person saw, is not the total.
+    """
+    if not meals:
+        raise EmptyBasket
+    problems = find_problems(meals, now)
+    if problems:
+        raise BasketRefused(problems)
+    total = sum(meal.quoted_cents for meal in meals)
+    if seen_cents is not None and seen_cents != total:
+        raise TotalChanged(seen_cents, total)
+    return Draft(meals[0].basket_id, meals[0].regie_id, tuple(meals), total)
+
+
+def still_free(capacity: int | None, booked_count: int, wanted: int) -> bool:
+    """Whether `wanted` more places fit on a day."""
+    return capacity is None or booked_count + wanted <= capacity
+
+
+def why_not_cancelled(state: str, who: str, day_words: str, deadline_at: datetime, now: datetime) -> str | None:
+    """Why a reservation cannot be cancelled; nothing when it can."""
+    if state == "cancelled":
+        return _("%(who)s, %(day)s : ce repas est déjà annulé.", who=who, day=day_words)
+    if state != "confirmed":
+        return _("%(who)s, %(day)s : ce repas n’est pas réservé.", who=who, day=day_words)
+    if now >= deadline_at:
+        return _(
+            "%(who)s, %(day)s : il fallait annuler avant le %(until)s.",
+            who=who,
+            day=day_words,
+            until=moment(deadline_at),
+        )
+    return None

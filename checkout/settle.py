@@ -1,0 +1,281 @@
+"""Settling a payment: what happens when a provider says that money came, or that it will not.
+
+Webhook, browser return and reconciler call the same `settle`, in any order, any number of times and at the same time.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import structlog
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+import cart.operations
+import orders.operations
+import payments.operations
+import wallet.operations
+from accounts.models import Account
+from cart.models import Basket, BasketLine
+from catalog.models import Regie, ServiceDay
+from checkout.place import order_letter
+from checkout.rules import still_free
+from enrolments.models import Enrolment
+from orders.models import Order, Reservation
+from payments.gateways.base import Seen
+from payments.models import Payment
+from payments.rules import judge
+from shop.database import lock
+from shop.outbox import Letter, post
+from wallet.operations import AccountRef, Entry
+
+log = structlog.get_logger(__name__)
+
+Outcome = Literal[
+    "unknown_payment",
+    "waiting",
+    "already",
+    "topped_up",
+    "order_paid",
+    "order_revived",
+    "late_to_wallet",
+    "double_to_wallet",
+    "expired",
+    "amount_mismatch",
+    "currency_mismatch",
+    "mode_mismatch",
+    "reference_mismatch",
+]
+
+
+@dataclass(frozen=True)
+class _Locked:
+    payment: Payment
+    order: Order | None
+
+
+def settle(db: Session, payment_key: str, seen: Seen, now: datetime) -> Outcome:
+    """Apply what the provider says of a payment, `seen`, which was fetched before this transaction began.
+
+    Money that came is never lost: it pays the order, revives it when the places are still free, or goes to the wallet.
+    An amount that is not ours is quarantined: nothing is fulfilled, the money stands in suspense, the régie is told.
+    """
+    locked = _lock(db, payment_key)
+    if locked is None:
+        log.error("payment unknown", payment_key=payment_key, reference=seen.reference)
+        return "unknown_payment"
+    payment, order = locked.payment, locked.order
+    match judge(payment, seen):
+        case "wait":
+            return "waiting"
+        case "expire":
+            return _expire(db, payment, order, "expired", now)
+        case "confirm":
+            if payment.state == "confirmed":
+                return "already"
+            payments.operations.move(db, payment, "confirmed", now)
+            if order is None:
+                return _top_up(db, payment, now)
+            return _pay_order(db, payment, order, now)
+        case mismatch:
+            return _quarantine(db, payment, order, seen, mismatch, now)
+
+
+def give_up(db: Session, payment_key: str, state: Literal["cancelled", "refused", "expired"], now: datetime) -> Outcome:
+    """End a payment that can no longer be paid at its provider, and give the places of its order back."""
+    locked = _lock(db, payment_key)
+    if locked is None:
+        return "unknown_payment"
+    return _expire(db, locked.payment, locked.order, state, now)
+
+
+def _lock(db: Session, payment_key: str) -> _Locked | None:
+    """Lock basket → order → payment, in the order of the house."""
+    row = db.execute(
+        select(Payment.id, Payment.order_id, Order.basket_id)
+        .outerjoin(Order, Order.id == Payment.order_id)
+        .where(Payment.key == payment_key)
+    ).first()
+    if row is None:
+        return None
+    order = None
+    if row.order_id is not None:
+        if row.basket_id is not None:
+            lock(db, Basket, [row.basket_id])
+        (order,) = lock(db, Order, [row.order_id])
+    (payment,) = lock(db, Payment, [row.id])
+    return _Locked(payment, order)
+
+
+def _lock_days(db: Session, order: Order) -> None:
+    db.execute(
+        select(ServiceDay.id)
+        .where(ServiceDay.id.in_(select(Reservation.service_day_id).where(Reservation.order_id == order.id)))
+        .order_by(ServiceDay.id)
+        .with_for_update(key_share=True)
+    )
+
+
+def _email(db: Session, payment: Payment) -> str:
+    return db.scalars(select(Account.email).where(Account.id == payment.account_id)).one()
+
+
+def _enter(db: Session, payment: Payment, kind: str, account: AccountRef, cents: int, now: datetime) -> None:
+    wallet.operations.enter(
+        db,
+        Entry(
+            kind=kind,
+            key=f"{kind}:payment:{payment.id}",
+            regie_id=payment.regie_id,
+            postings=((AccountRef("card_clearing"), -cents), (account, cents)),
+            order_id=payment.order_id,
+            payment_id=payment.id,
+        ),
+        now,
+    )
+
+
+def _tell(db: Session, payment: Payment, kind: str, now: datetime) -> None:
+    post(
+        db,
+        Letter(kind=kind, to=_email(db, payment), key=f"{kind}:{payment.id}", facts={"payment_id": payment.id}),
+        now,
+    )
+
+
+def _top_up(db: Session, payment: Payment, now: datetime) -> Outcome:
+    _enter(db, payment, "top_up", AccountRef("wallet", payment.household_id), payment.cents, now)
+    _tell(db, payment, "topped_up", now)
+    return "topped_up"
+
+
+def _pay_order(db: Session, payment: Payment, order: Order, now: datetime) -> Outcome:
+    if order.state == "paid":
+        _enter(db, payment, "double_payment", AccountRef("wallet", payment.household_id), payment.cents, now)
+        _tell(db, payment, "double_payment", now)
+        return "double_to_wallet"
+    if order.state == "pending":
+        _lock_days(db, order)
+        orders.operations.confirm(db, order.id, now)
+        if order.basket_id is not None:
+            cart.operations.set_state(db, order.basket_id, "converted", now)
+        outcome: Outcome = "order_paid"
+    elif _can_revive(db, order, now):
+        orders.operations.revive(db, order.id, now)
+        _drop_from_baskets(db, order)
+        outcome = "order_revived"
+    else:
+        _enter(db, payment, "late_payment", AccountRef("wallet", payment.household_id), payment.cents, now)
+        _tell(db, payment, "late_payment", now)
+        return "late_to_wallet"
+    _enter(db, payment, "card_payment", AccountRef("sales"), payment.cents, now)
+    post(db, order_letter(order.id, _email(db, payment)), now)
+    return outcome
+
+
+def _can_revive(db: Session, order: Order, now: datetime) -> bool:
+    """Whether every meal of a lapsed order may still be booked: place, deadline, right, and not booked meanwhile."""
+    _lock_days(db, order)
+    if db.scalar(
+        select(Order.id).where(
+            Order.basket_id == order.basket_id, Order.id != order.id, Order.state.in_(("pending", "paid"))
+        )
+    ):
+        return False
+    other = Reservation.__table__.alias("other")
+    rows = db.execute(
+        select(
+            ServiceDay.is_open,
+            ServiceDay.capacity,
+            ServiceDay.booked_count,
+            ServiceDay.book_deadline_at,
+            func.count().over(partition_by=Reservation.service_day_id).label("wanted"),
+            other.c.id.label("booked_meanwhile"),
+            Enrolment.id.label("enrolment_id"),
+        )
+        .select_from(Reservation)
+        .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
+        .outerjoin(
+            other,
+            (other.c.beneficiary_id == Reservation.beneficiary_id)
+            & (other.c.service_day_id == Reservation.service_day_id)
+            & other.c.state.in_(("held", "confirmed")),
+        )
+        .outerjoin(
+            Enrolment,
+            (Enrolment.household_id == Reservation.household_id)
+            & (Enrolment.beneficiary_id == Reservation.beneficiary_id)
+            & (Enrolment.tariff_id == Reservation.tariff_id)
+            & (Enrolment.state == "approved")
+            & (Enrolment.valid_from <= ServiceDay.day)
+            & (Enrolment.valid_until >= ServiceDay.day),
+        )
+        .where(Reservation.order_id == order.id)
+    ).all()
+    return all(
+        row.is_open
+        and row.booked_meanwhile is None
+        and row.enrolment_id is not None
+        and now < row.book_deadline_at
+        and still_free(row.capacity, row.booked_count, row.wanted)
+        for row in rows
+    )
+
+
+def _drop_from_baskets(db: Session, order: Order) -> None:
+    """Take the meals that late money has booked out of the household's basket, where they came back to at the lapse."""
+    booked = select(Reservation.id).where(
+        Reservation.order_id == order.id,
+        Reservation.beneficiary_id == BasketLine.beneficiary_id,
+        Reservation.service_day_id == BasketLine.service_day_id,
+    )
+    baskets = select(Basket.id).where(Basket.household_id == order.household_id, Basket.state == "open")
+    db.execute(
+        delete(BasketLine)
+        .where(BasketLine.basket_id.in_(baskets), booked.exists())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _expire(
+    db: Session,
+    payment: Payment,
+    order: Order | None,
+    state: Literal["cancelled", "refused", "expired"],
+    now: datetime,
+) -> Outcome:
+    if payment.state not in ("created", "sent"):
+        return "already"
+    payments.operations.move(db, payment, state, now)
+    if order is not None and order.state == "pending":
+        _release(db, order, "cancelled" if state == "cancelled" else "expired", now)
+    return "expired"
+
+
+def _release(db: Session, order: Order, state: Literal["cancelled", "expired"], now: datetime) -> None:
+    _lock_days(db, order)
+    orders.operations.release(db, order.id, now, state)
+    if order.basket_id is not None:
+        cart.operations.set_state(db, order.basket_id, "open", now)
+
+
+def _quarantine(
+    db: Session,
+    payment: Payment,
+    order: Order | None,
+    seen: Seen,
+    mismatch: Literal["amount_mismatch", "currency_mismatch", "mode_mismatch", "reference_mismatch"],
+    now: datetime,
+) -> Outcome:
+    log.error("payment quarantined", payment_id=payment.id, reason=mismatch, seen_cents=seen.cents)
+    if mismatch != "amount_mismatch" or payment.state in ("confirmed", "quarantined"):
+        # Test money, another currency or another payment's object says nothing about ours: it stays as it is.
+        return mismatch
+    payments.operations.move(db, payment, "quarantined", now)
+    if order is not None and order.state == "pending":
+        _release(db, order, "expired", now)
+    _enter(db, payment, "suspense", AccountRef("suspense"), seen.cents, now)
+    contact = db.scalars(select(Regie.contact_email).where(Regie.id == payment.regie_id)).one()
+    facts = {"payment_id": payment.id, "seen_cents": seen.cents}
+    post(db, Letter(kind="payment_quarantined", to=contact, key=f"payment_quarantined:{payment.id}", facts=facts), now)
+    return mismatch

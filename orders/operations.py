@@ -1,0 +1,151 @@
+"""Verbs of orders and their reservations, in set-based statements: their number does not grow with the meals.
+
+Callers hold the locks in the order that `shop.database.lock` names: the order's row, then the service days.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from catalog.models import ServiceDay
+from orders.models import Order, Reservation
+from orders.numbers import new_number
+
+LINE_COLUMNS = (
+    "order_id",
+    "household_id",
+    "beneficiary_id",
+    "service_day_id",
+    "tariff_id",
+    "tariff_price_id",
+    "cents",
+    "cancel_deadline_at",
+    "state",
+)
+"""What a select given to `place_lines` yields, in this order."""
+
+
+@dataclass(frozen=True)
+class NewOrder:
+    """An order about to be placed."""
+
+    household_id: int
+    regie_id: int
+    basket_id: int
+    account_id: int
+    total_cents: int
+    settlement: str
+    held_until: datetime | None
+    """None when it is paid at once."""
+
+
+def place(db: Session, order: NewOrder, now: datetime) -> tuple[int, str]:
+    """Write the order, `paid` or `pending` until `held_until`. Its id and its number."""
+    number = new_number()
+    pending = order.held_until is not None
+    order_id = db.scalars(
+        insert(Order)
+        .values(
+            number=number,
+            household_id=order.household_id,
+            regie_id=order.regie_id,
+            basket_id=order.basket_id,
+            account_id=order.account_id,
+            total_cents=order.total_cents,
+            settlement=order.settlement,
+            state="pending" if pending else "paid",
+            placed_at=now,
+            held_until=order.held_until,
+            paid_at=None if pending else now,
+        )
+        .returning(Order.id)
+    ).one()
+    return order_id, number
+
+
+def place_lines(db: Session, order_id: int, lines: Select[Any]) -> None:
+    """Write the order's reservations from a select that yields `LINE_COLUMNS`, and take their places."""
+    db.execute(insert(Reservation).from_select(list(LINE_COLUMNS), lines, include_defaults=False))
+    _count_places(db, order_id, +1)
+
+
+def confirm(db: Session, order_id: int, now: datetime) -> None:
+    """The money for a pending order is there: its held places are booked."""
+    _set_lines(db, order_id, "held", "confirmed")
+    _set_order(db, order_id, state="paid", paid_at=now)
+
+
+def release(db: Session, order_id: int, now: datetime, state: str) -> None:
+    """Give the held places of a pending order back; it becomes `expired` or `cancelled`."""
+    _count_places(db, order_id, -1)
+    _set_lines(db, order_id, "held", "released")
+    _set_order(db, order_id, state=state, closed_at=now)
+
+
+def revive(db: Session, order_id: int, now: datetime) -> None:
+    """Money came after the hold had lapsed, and the places are still free: the order is booked after all."""
+    _set_lines(db, order_id, "released", "confirmed")
+    _count_places(db, order_id, +1)
+    _set_order(db, order_id, state="paid", paid_at=now, closed_at=None)
+
+
+def cancel_lines(db: Session, reservation_ids: Sequence[int], account_id: int, now: datetime) -> None:
+    """Cancel confirmed reservations and give their places back."""
+    counts = (
+        select(func.count())
+        .where(Reservation.service_day_id == ServiceDay.id, Reservation.id.in_(reservation_ids))
+        .correlate(ServiceDay)
+        .scalar_subquery()
+    )
+    days = select(Reservation.service_day_id).where(Reservation.id.in_(reservation_ids))
+    db.execute(
+        update(ServiceDay)
+        .where(ServiceDay.id.in_(days))
+        .values(booked_count=ServiceDay.booked_count - counts)
+        .execution_options(synchronize_session=False)
+    )
+    db.execute(
+        update(Reservation)
+        .where(Reservation.id.in_(reservation_ids))
+        .values(state="cancelled", cancelled_at=now, cancelled_by_id=account_id)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _count_places(db: Session, order_id: int, sign: int) -> None:
+    """Add or take back the places of an order's live lines; the CHECK on the day refuses one place too many."""
+    counts = (
+        select(func.count())
+        .where(
+            Reservation.service_day_id == ServiceDay.id,
+            Reservation.order_id == order_id,
+            Reservation.state.in_(("held", "confirmed")),
+        )
+        .correlate(ServiceDay)
+        .scalar_subquery()
+    )
+    days = select(Reservation.service_day_id).where(Reservation.order_id == order_id)
+    change = ServiceDay.booked_count + counts if sign > 0 else ServiceDay.booked_count - counts
+    db.execute(
+        update(ServiceDay)
+        .where(ServiceDay.id.in_(days))
+        .values(booked_count=change)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _set_lines(db: Session, order_id: int, before: str, after: str) -> None:
+    db.execute(
+        update(Reservation)
+        .where(Reservation.order_id == order_id, Reservation.state == before)
+        .values(state=after)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _set_order(db: Session, order_id: int, **values: Any) -> None:
+    db.execute(update(Order).where(Order.id == order_id).values(**values).execution_options(synchronize_session=False))

@@ -1,0 +1,185 @@
+"""Verbs of the ledger. There is one way to move money: `enter`."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import case, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from shop.database import insert_missing
+from wallet.errors import BalanceTooShort, KeyReused
+from wallet.models import JournalEntry, LedgerAccount, Posting
+
+
+class AccountRef(NamedTuple):
+    """An account of a régie's books: its kind, and its household where it has an owner."""
+
+    kind: str
+    household_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry to be made. `postings` sum to zero; cents are positive where the account is credited."""
+
+    kind: str
+    key: str
+    regie_id: int
+    postings: tuple[tuple[AccountRef, int], ...]
+    order_id: int | None = None
+    reservation_id: int | None = None
+    payment_id: int | None = None
+    account_id: int | None = None
+    reverses_id: int | None = None
+
+    @property
+    def input_hash(self) -> str:
+        """The digest of everything but the key."""
+        facts = [
+            self.kind,
+            self.regie_id,
+            self.postings,
+            self.order_id,
+            self.reservation_id,
+            self.payment_id,
+            self.reverses_id,
+        ]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def enter(db: Session, entry: Entry, now: datetime) -> int:
+    """Make one entry and return its id. See `enter_all`."""
+    return enter_all(db, [entry], now)[entry.key]
+
+
+def enter_all(db: Session, entries: Sequence[Entry], now: datetime) -> dict[str, int]:
+    """Make entries of one régie, in four statements however many there are; the ids by key.
+
+    The same key with the same facts is the entry that exists already; with other facts it is refused (`KeyReused`).
+    Locks the accounts by id. Raises `BalanceTooShort` when a wallet would fall below zero.
+    """
+    regie_ids = {entry.regie_id for entry in entries}
+    if len(regie_ids) != 1:
+        raise ValueError("entries of one régie at a time")
+    for entry in entries:
+        if not entry.postings or sum(cents for _, cents in entry.postings) != 0:
+            raise ValueError(f"{entry.key} does not sum to zero")
+    made = _insert_entries(db, entries, now)
+    fresh = [entry for entry in entries if entry.key in made]
+    ids = dict(made)
+    if len(fresh) < len(entries):
+        ids.update(_known(db, [entry for entry in entries if entry.key not in made]))
+    if fresh:
+        _post(db, regie_ids.pop(), fresh, made)
+    return ids
+
+
+def _insert_entries(db: Session, entries: Sequence[Entry], now: datetime) -> dict[str, int]:
+    dialect = postgresql if db.get_bind().dialect.name == "postgresql" else sqlite
+    statement = (
+        dialect.insert(JournalEntry)
+        .on_conflict_do_nothing(index_elements=["key"])
+        .returning(JournalEntry.key, JournalEntry.id)
+    )
+    rows = [
+        {
+            "regie_id": entry.regie_id,
+            "kind": entry.kind,
+            "key": entry.key,
+            "input_hash": entry.input_hash,
+            "at": now,
+            "account_id": entry.account_id,
+            "order_id": entry.order_id,
+            "reservation_id": entry.reservation_id,
+            "payment_id": entry.payment_id,
+            "reverses_id": entry.reverses_id,
+        }
+        for entry in entries
+    ]
+    return {str(row.key): int(row.id) for row in db.execute(statement, rows)}
+
+
+def _known(db: Session, entries: Sequence[Entry]) -> dict[str, int]:
+    rows = db.execute(
+        select(JournalEntry.key, JournalEntry.id, JournalEntry.input_hash).where(
+            JournalEntry.key.in_([entry.key for entry in entries])
+        )
+    )
+    known = {row.key: row for row in rows}
+    for entry in entries:
+        if known[entry.key].input_hash != entry.input_hash:
+            raise KeyReused(entry.key)
+    return {key: row.id for key, row in known.items()}
+
+
+def _post(db: Session, regie_id: int, entries: Sequence[Entry], ids: dict[str, int]) -> None:
+    changes: dict[AccountRef, int] = {}
+    for entry in entries:
+        for ref, cents in entry.postings:
+            changes[ref] = changes.get(ref, 0) + cents
+    accounts = lock_accounts(db, regie_id, list(changes))
+    balances = {ref: balance for ref, (_id, balance) in accounts.items()}
+    postings = []
+    for entry in entries:
+        for ref, cents in entry.postings:
+            before = balances[ref]
+            balances[ref] = before + cents
+            if ref.kind == "wallet" and balances[ref] < 0:
+                raise BalanceTooShort(before, -cents)
+            postings.append(
+                {
+                    "entry_id": ids[entry.key],
+                    "ledger_account_id": accounts[ref][0],
+                    "regie_id": regie_id,
+                    "cents": cents,
+                    "balance_cents": balances[ref],
+                }
+            )
+    db.execute(insert(Posting).returning(Posting.id, sort_by_parameter_order=True), postings)
+    # Relative, and under the CHECK on wallets: even without the lock above it could not spend what is not there.
+    amounts = {accounts[ref][0]: cents for ref, cents in changes.items() if cents}
+    if amounts:
+        db.execute(
+            update(LedgerAccount)
+            .where(LedgerAccount.id.in_(list(amounts)))
+            .values(
+                balance_cents=LedgerAccount.balance_cents
+                + case(*((LedgerAccount.id == account_id, cents) for account_id, cents in amounts.items()))
+            )
+            .execution_options(synchronize_session=False)
+        )
+
+
+def lock_accounts(db: Session, regie_id: int, refs: Sequence[AccountRef]) -> dict[AccountRef, tuple[int, int]]:
+    """Lock accounts by id, opening those that do not exist yet: id and balance of each."""
+    common = [ref.kind for ref in refs if ref.household_id is None]
+    conditions = [
+        (LedgerAccount.household_id == ref.household_id) & (LedgerAccount.kind == ref.kind)
+        for ref in refs
+        if ref.household_id is not None
+    ]
+    if common:
+        conditions.append(LedgerAccount.household_id.is_(None) & LedgerAccount.kind.in_(common))
+    query = (
+        select(LedgerAccount.id, LedgerAccount.kind, LedgerAccount.household_id, LedgerAccount.balance_cents)
+        .where(LedgerAccount.regie_id == regie_id, or_(*conditions))
+        .order_by(LedgerAccount.id)
+        .with_for_update(key_share=True)
+    )
+    for _attempt in range(2):
+        found = {AccountRef(row.kind, row.household_id): (row.id, row.balance_cents) for row in db.execute(query)}
+        missing = [ref for ref in refs if ref not in found]
+        if not missing:
+            return found
+        for ref in missing:
+            insert_missing(
+                db,
+                LedgerAccount,
+                {"regie_id": regie_id, "kind": ref.kind, "household_id": ref.household_id, "balance_cents": 0},
+            )
+    raise AssertionError("an account that was just opened is not there")
