@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 from shop.clock import request_now
 from shop.database import reading
 
-Audience = Literal["everybody", "parents", "staff", "office"]
+Audience = Literal["everybody", "members", "parents", "staff", "office"]
 View = TypeVar("View", bound=Callable[..., Any])
 
 IDLE_SECONDS_PARENT = 12 * 3600
@@ -73,8 +73,9 @@ def open_to_all(view: View) -> View:
     return view
 
 
-def open_to(audience: Literal["parents", "staff", "office"]) -> Callable[[View], View]:
-    """Only these may open it: parents (accounts with a household), staff (before their second factor), the office (after)."""
+def open_to(audience: Literal["members", "parents", "staff", "office"]) -> Callable[[View], View]:
+    """Only these may open it: members (whoever is signed in), parents (accounts with a household), staff (before their
+    second factor), the office (after it). Staff open nothing but the second factor's own page before it."""
 
     def mark(view: View) -> View:
         cast("Any", view).audience = audience
@@ -127,13 +128,11 @@ def _check() -> Response | None:
     visitor = find_visitor()
     if visitor is None:
         return to_sign_in()
-    if audience == "parents":
-        if not visitor.is_parent:
-            abort(403)
-        return None
-    if not visitor.staff:
+    if audience in ("staff", "office") and not visitor.staff:
         abort(403)
-    if audience == "office" and not visitor.second_factor:
+    if audience == "parents" and not visitor.is_parent:
+        abort(403)
+    if visitor.staff and not visitor.second_factor and audience != "staff":
         return redirect(url_for("accounts.second_factor", next=request.full_path.removesuffix("?")), 303)
     return None
 
