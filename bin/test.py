@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-SUMMARY = re.compile(r"^=+ .*\b(passed|failed|errors?|no tests ran|skipped)\b.* in [0-9.]+s.* =+$")
+SUMMARY = re.compile(r"^=+ .*\b(passed|failed|errors?|no tests ran|skipped|deselected)\b.* in [0-9.]+s.* =+$")
 # What a person has set for a shop of their own must not change the tests.
 OWN_SETTINGS = re.compile(
     r"^(SHOP_|STRIPE_|SANDBOX_|SMTP_|SECRET_|DATA_KEYS$|BASE_URL$|SITE_NAME$|MAIL_FROM$|TRUSTED_HOSTS$|PROXY_COUNT$"
