@@ -17,11 +17,16 @@ import accounts.models
 import accounts.queries
 import cart.models
 import catalog.models
+import enrolments.mails
 import enrolments.models
+import enrolments.views
 import orders.models
 import payments.models
+import payments.views
 import shop.models
 import wallet.models
+from payments.gateways.base import Gateway
+from payments.gateways.sandbox import SandboxGateway, call_back
 from shop import cli as shop_cli
 from shop.access import init_access
 from shop.clock import Clock, SystemClock, TravellingClock
@@ -40,6 +45,7 @@ def create_app(config: Config | None = None, clock: Clock | None = None) -> Flas
     config = config or Config.from_environ(os.environ)
     app = Shop(__name__, static_folder=None, template_folder=str(ROOT / "templates"))
     _lay_the_ground(app, config, clock)
+    _open_the_gateways(app, config)
     _open_the_rooms(app)
     _hand_down(app, config)
     init_web(app)
@@ -67,8 +73,23 @@ def _lay_the_ground(app: Flask, config: Config, clock: Clock | None) -> None:
     )
 
 
+def _open_the_gateways(app: Flask, config: Config) -> None:
+    """The providers that card payments may go through: the sandbox unless in production, Stripe when it has a key."""
+    gateways: dict[str, Gateway] = {}
+    if not config.production:
+        gateways["sandbox"] = SandboxGateway(config)
+        app.register_blueprint(payments.views.blueprint)
+    if config.stripe_secret_key:
+        # Imported here: the library takes a third of a second, and most shops that run for a try do not need it.
+        from payments.gateways.stripe_checkout import StripeGateway
+
+        gateways["stripe"] = StripeGateway(config)
+    app.extensions["payments.gateways"] = gateways
+    app.extensions["shop.form_hosts"] = sorted({host for gateway in gateways.values() for host in gateway.form_hosts})
+
+
 def _open_the_rooms(app: Flask) -> None:
-    blueprints: tuple[Blueprint, ...] = ()
+    blueprints: tuple[Blueprint, ...] = (enrolments.views.blueprint,)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     for group in (shop_cli.database_commands, shop_cli.job_commands):
@@ -76,8 +97,10 @@ def _open_the_rooms(app: Flask) -> None:
 
 
 def _hand_down(app: Flask, config: Config) -> None:
-    app.extensions["shop.letters"] = {}
+    app.extensions["shop.letters"] = {**enrolments.mails.LETTERS}
     app.extensions["shop.jobs"] = [Recurring("letters", timedelta(seconds=2), send_letters)]
+    if "sandbox" in app.extensions["payments.gateways"]:
+        app.extensions["shop.jobs"].append(Recurring("sandbox_callbacks", timedelta(seconds=2), call_back))
     app.extensions["shop.header"] = lambda: g.get("header")
 
 

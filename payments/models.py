@@ -19,6 +19,7 @@ from shop.database import Key, Row
 STATES = ("created", "sent", "confirmed", "refused", "cancelled", "expired", "quarantined")
 PURPOSES = ("order", "top_up")
 UNSETTLED = "state IN ('created', 'sent')"
+PENDING = "state IN ('open', 'challenged', 'processing')"
 
 
 class Payment(Row):
@@ -106,14 +107,27 @@ class SandboxPayment(Row):
     cents: Mapped[int]
     currency: Mapped[str] = mapped_column(String(3))
     description: Mapped[str] = mapped_column(String(200))
+    success_url: Mapped[str] = mapped_column(Text)
+    cancel_url: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(String(12))
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     captures_at: Mapped[datetime | None]
-    """When a payment that succeeds late will."""
-    captured_at: Mapped[datetime | None]
-    notified_at: Mapped[datetime | None]
+    """When a payment that succeeds late will; nothing for one that never answers."""
+    closed_at: Mapped[datetime | None]
+    """When it was paid or expired."""
+    call_at: Mapped[datetime | None]
+    """When the shop is to be told next; nothing when there is nothing to tell."""
+    calls: Mapped[int] = mapped_column(default=0)
 
     __table_args__ = (
         CheckConstraint("state IN ('open', 'challenged', 'processing', 'paid', 'expired')", name="state"),
+        CheckConstraint("cents > 0", name="cents"),
+        Index(
+            "ix_sandbox_payments_call",
+            "call_at",
+            postgresql_where=text("call_at IS NOT NULL"),
+            sqlite_where=text("call_at IS NOT NULL"),
+        ),
+        Index("ix_sandbox_payments_pending", "expires_at", postgresql_where=text(PENDING), sqlite_where=text(PENDING)),
     )

@@ -128,19 +128,39 @@ def upgrade() -> None:
         sa.Column("cents", sa.Integer(), nullable=False),
         sa.Column("currency", sa.String(length=3), nullable=False),
         sa.Column("description", sa.String(length=200), nullable=False),
+        sa.Column("success_url", sa.Text(), nullable=False),
+        sa.Column("cancel_url", sa.Text(), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("captures_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("captured_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("notified_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("call_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("calls", sa.Integer(), nullable=False),
         sa.CheckConstraint(
             "state IN ('open', 'challenged', 'processing', 'paid', 'expired')", name=op.f("ck_sandbox_payments_state")
         ),
+        sa.CheckConstraint("cents > 0", name=op.f("ck_sandbox_payments_cents")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sandbox_payments")),
         sa.UniqueConstraint("payment_key", name=op.f("uq_sandbox_payments_payment_key")),
         sa.UniqueConstraint("reference", name=op.f("uq_sandbox_payments_reference")),
     )
+    with op.batch_alter_table("sandbox_payments", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_sandbox_payments_call",
+            ["call_at"],
+            unique=False,
+            postgresql_where=sa.text("call_at IS NOT NULL"),
+            sqlite_where=sa.text("call_at IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_sandbox_payments_pending",
+            ["expires_at"],
+            unique=False,
+            postgresql_where=sa.text("state IN ('open', 'challenged', 'processing')"),
+            sqlite_where=sa.text("state IN ('open', 'challenged', 'processing')"),
+        )
+
     op.create_table(
         "school_years",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -985,6 +1005,18 @@ def downgrade() -> None:
     op.drop_table("account_links")
     op.drop_table("tries")
     op.drop_table("school_years")
+    with op.batch_alter_table("sandbox_payments", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_sandbox_payments_pending",
+            postgresql_where=sa.text("state IN ('open', 'challenged', 'processing')"),
+            sqlite_where=sa.text("state IN ('open', 'challenged', 'processing')"),
+        )
+        batch_op.drop_index(
+            "ix_sandbox_payments_call",
+            postgresql_where=sa.text("call_at IS NOT NULL"),
+            sqlite_where=sa.text("call_at IS NOT NULL"),
+        )
+
     op.drop_table("sandbox_payments")
     op.drop_table("regies")
     with op.batch_alter_table("outbox", schema=None) as batch_op:
