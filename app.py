@@ -17,6 +17,7 @@ import accounts.models
 import accounts.queries
 import cart.models
 import catalog.models
+import catalog.views
 import enrolments.mails
 import enrolments.models
 import enrolments.views
@@ -28,12 +29,14 @@ import wallet.models
 from payments.gateways.base import Gateway
 from payments.gateways.sandbox import SandboxGateway, call_back
 from shop import cli as shop_cli
+from shop import demo_letters, pages
 from shop.access import init_access
 from shop.clock import Clock, SystemClock, TravellingClock
 from shop.config import ROOT, Config
 from shop.crypto import Sealer
 from shop.database import Database
 from shop.jobs import Recurring
+from shop.limits import init_limits
 from shop.outbox import Pigeonhole, SmtpPostman, send_letters
 from shop.web import Shop, init_web
 
@@ -61,6 +64,7 @@ def _lay_the_ground(app: Flask, config: Config, clock: Clock | None) -> None:
     app.extensions["shop.database"] = Database(config.database_url)
     app.extensions["shop.sealer"] = Sealer(config.data_keys)
     app.extensions["shop.postman"] = SmtpPostman(config.smtp_url) if config.smtp_url else Pigeonhole()
+    init_limits(app)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -89,9 +93,15 @@ def _open_the_gateways(app: Flask, config: Config) -> None:
 
 
 def _open_the_rooms(app: Flask) -> None:
-    blueprints: tuple[Blueprint, ...] = (enrolments.views.blueprint,)
+    blueprints: tuple[Blueprint, ...] = (
+        pages.blueprint,
+        catalog.views.blueprint,
+        enrolments.views.blueprint,
+    )
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
+    if app.extensions["shop.config"].demo:
+        app.register_blueprint(demo_letters.blueprint)
     for group in (shop_cli.database_commands, shop_cli.job_commands):
         app.cli.add_command(group)
 
@@ -101,6 +111,7 @@ def _hand_down(app: Flask, config: Config) -> None:
     app.extensions["shop.jobs"] = [Recurring("letters", timedelta(seconds=2), send_letters)]
     if "sandbox" in app.extensions["payments.gateways"]:
         app.extensions["shop.jobs"].append(Recurring("sandbox_callbacks", timedelta(seconds=2), call_back))
+    app.extensions["shop.demo_accounts"] = tuple
     app.extensions["shop.header"] = lambda: g.get("header")
 
 
