@@ -3,11 +3,11 @@
 import re
 from datetime import date
 
-from flask_wtf import FlaskForm
 from wtforms import StringField, ValidationError
 from wtforms.validators import InputRequired, Length
 
 from shop.clock import paris_day, request_now
+from shop.forms import Form
 from shop.words import gettext as _
 
 _EXPIRY = re.compile(r"(0[1-9]|1[0-2]) ?/? ?([0-9]{2})")
@@ -18,7 +18,7 @@ def digits(typed: str | None) -> str | None:
     return typed and re.sub(r"[\s\u00a0\u202f.-]", "", typed)
 
 
-class CardForm(FlaskForm):  # type: ignore[misc]  # the library has no types
+class CardForm(Form):
     """A card: its number, until when it is valid, its code."""
 
     number = StringField(
