@@ -1,12 +1,13 @@
 """Reads of people."""
 
 import hashlib
+from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
-from accounts.models import Account, HouseholdMember, LoginSession, StaffRole
+from accounts.models import Account, HouseholdBeneficiary, HouseholdMember, LoginSession, StaffRole
 from shop.access import Visitor
 
 
@@ -57,3 +58,191 @@ def find_visitor(db: Session, token: str, now: datetime) -> Visitor | None:
         staff=staff,
         second_factor=second_factor_at is not None,
     )
+
+
+def owns_beneficiaries(db: Session, household_id: int, beneficiary_ids: Collection[int]) -> bool:
+    """Whether all of these beneficiaries belong to the household, archived ones included."""
+    found = db.scalar(
+        select(func.count()).where(
+            HouseholdBeneficiary.household_id == household_id,
+            HouseholdBeneficiary.beneficiary_id.in_(sorted(beneficiary_ids)),
+        )
+    )
+    return found == len(set(beneficiary_ids))
+
+
+class Candidate(NamedTuple):
+    """An account that a sign-in may be meant for."""
+
+    account_id: int
+    password_hash: str
+    state: str
+
+
+def find_candidates(db: Session, email: str) -> Sequence[Candidate]:
+    """The active account of an address and the newest unconfirmed one, or the two newest unconfirmed ones."""
+    rows = db.execute(
+        select(Account.id, Account.password_hash, Account.state)
+        .where(Account.email == email, Account.state.in_(("active", "unconfirmed")))
+        .order_by(Account.state, Account.id.desc())
+        .limit(2)
+    )
+    return [Candidate(*row) for row in rows]
+
+
+def password_hash_of(db: Session, account_id: int) -> str:
+    """The hash of an account's password."""
+    return db.scalars(select(Account.password_hash).where(Account.id == account_id)).one()
+
+
+class Link(NamedTuple):
+    """A link that is still good, and whose it is."""
+
+    account_id: int
+    email: str
+    first_name: str
+    new_email: str | None
+
+
+def find_link(db: Session, token: str, purpose: str, now: datetime) -> Link:
+    """The link of a token. Raises `LinkSpent` when it is used, replaced, too old, or none."""
+    row = db.execute(
+        select(AccountLink.account_id, Account.email, Account.first_name, AccountLink.new_email)
+        .join(Account, Account.id == AccountLink.account_id)
+        .where(
+            AccountLink.token_hash == digest(token),
+            AccountLink.purpose == purpose,
+            AccountLink.used_at.is_(None),
+            AccountLink.expires_at > now,
+            Account.state != "closed",
+        )
+    ).first()
+    if row is None:
+        raise LinkSpent
+    return Link(*row)
+
+
+def has_beneficiaries(db: Session, household_id: int) -> bool:
+    """Whether the household has somebody who eats."""
+    live = exists().where(HouseholdBeneficiary.household_id == household_id, HouseholdBeneficiary.archived_at.is_(None))
+    return bool(db.scalar(select(live)))
+
+
+class BeneficiaryFacts(NamedTuple):
+    """A beneficiary as its household sees it; allergies are still sealed."""
+
+    id: int
+    first_name: str
+    last_name: str
+    birth_date: date | None
+    school_id: int | None
+    class_name: str | None
+    diet: str
+    allergies: str | None
+    relation: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.first_name} {self.last_name}"
+
+
+_BENEFICIARIES = (
+    select(
+        Beneficiary.id,
+        Beneficiary.first_name,
+        Beneficiary.last_name,
+        Beneficiary.birth_date,
+        Beneficiary.school_id,
+        Beneficiary.class_name,
+        Beneficiary.diet,
+        Beneficiary.allergies,
+        HouseholdBeneficiary.relation,
+    )
+    .join(HouseholdBeneficiary, HouseholdBeneficiary.beneficiary_id == Beneficiary.id)
+    .where(HouseholdBeneficiary.archived_at.is_(None))
+    .order_by(HouseholdBeneficiary.position, Beneficiary.id)
+)
+
+
+def list_beneficiaries(db: Session, household_id: int) -> list[BeneficiaryFacts]:
+    """Those who eat in a household, in its own order; archived ones left out."""
+    rows = db.execute(_BENEFICIARIES.where(HouseholdBeneficiary.household_id == household_id))
+    return [BeneficiaryFacts(*row) for row in rows]
+
+
+def find_beneficiary(db: Session, household_id: int, beneficiary_id: int) -> BeneficiaryFacts:
+    """One of them. Raises `NotFound` for another family's and for an archived one."""
+    row = db.execute(
+        _BENEFICIARIES.where(HouseholdBeneficiary.household_id == household_id, Beneficiary.id == beneficiary_id)
+    ).first()
+    if row is None:
+        raise NotFound
+    return BeneficiaryFacts(*row)
+
+
+class Details(NamedTuple):
+    """What an account says about its person."""
+
+    email: str
+    title: str | None
+    first_name: str
+    last_name: str
+    phone: str | None
+    address: str | None
+    postcode: str | None
+    city: str | None
+    birth_date: date | None
+    organisation_name: str | None
+    siret: str | None
+
+
+def details_of(db: Session, account_id: int) -> Details:
+    """The details of an account."""
+    row = db.execute(
+        select(
+            Account.email,
+            Account.title,
+            Account.first_name,
+            Account.last_name,
+            Account.phone,
+            Account.address,
+            Account.postcode,
+            Account.city,
+            Account.birth_date,
+            Account.organisation_name,
+            Account.siret,
+        ).where(Account.id == account_id)
+    ).one()
+    return Details(*row)
+
+
+def consents_of(db: Session, account_id: int) -> dict[str, datetime]:
+    """The consents that stand, and since when."""
+    rows = db.execute(
+        select(Consent.kind, Consent.given_at).where(Consent.account_id == account_id, Consent.revoked_at.is_(None))
+    )
+    return {kind: given_at for kind, given_at in rows}
+
+
+class Connection(NamedTuple):
+    """A browser that is signed in."""
+
+    id: int
+    device: str
+    created_at: datetime
+    expires_at: datetime
+
+
+def list_connections(db: Session, account_id: int, now: datetime) -> list[Connection]:
+    """The account's sessions that are still good, newest first."""
+    rows = db.execute(
+        select(LoginSession.id, LoginSession.device, LoginSession.created_at, LoginSession.expires_at)
+        .where(LoginSession.account_id == account_id, LoginSession.ended_at.is_(None), LoginSession.expires_at > now)
+        .order_by(LoginSession.id.desc())
+    )
+    return [Connection(*row) for row in rows]
+
+
+def is_enrolled(db: Session, account_id: int) -> bool:
+    """Whether the account has its second factor."""
+    return db.scalar(select(Account.totp_enrolled_at).where(Account.id == account_id)) is not None
