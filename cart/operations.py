@@ -1,6 +1,6 @@
 """Verbs of the basket. Its row is locked first: two tabs change it one after the other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, func, insert, select, update
@@ -78,6 +78,16 @@ def remove_lines(db: Session, household_id: int, line_ids: Sequence[int], now: d
     return len(removed)
 
 
+def lock_open(db: Session, household_id: int, basket_id: int) -> bool:
+    """Lock the household's basket of that id; whether it is there and open."""
+    state = db.scalar(
+        select(Basket.state)
+        .where(Basket.id == basket_id, Basket.household_id == household_id)
+        .with_for_update(key_share=True)
+    )
+    return state == "open"
+
+
 def touch(db: Session, basket_id: int, now: datetime) -> None:
     """Note that the basket has changed."""
     db.execute(
@@ -93,3 +103,15 @@ def set_state(db: Session, basket_id: int, state: str, now: datetime) -> None:
         .values(state=state, changed_at=now)
         .execution_options(synchronize_session=False)
     )
+
+
+def requote(db: Session, basket_id: int, prices: Mapping[int, tuple[int, int]], now: datetime) -> None:
+    """Give lines of a basket that the caller has locked the prices that hold now: line id → price id and cents."""
+    db.execute(
+        update(BasketLine),
+        [
+            {"id": line_id, "tariff_price_id": price_id, "quoted_cents": cents}
+            for line_id, (price_id, cents) in prices.items()
+        ],
+    )
+    touch(db, basket_id, now)

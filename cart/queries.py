@@ -3,9 +3,9 @@
 from collections import defaultdict
 from datetime import date, datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Select, and_, literal, or_, select, union_all
+from sqlalchemy import and_, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from accounts.models import Beneficiary, HouseholdBeneficiary
@@ -14,7 +14,7 @@ from cart.operations import LIVE_STATES
 from cart.rules import Child, Day, Meal, Right
 from catalog.models import Commune, Holiday, SchoolYear, Service, ServiceDay, Tariff, TariffPrice
 from enrolments.models import Enrolment
-from shop.database import Base
+from shop.database import AnySelect, Base
 
 _FAR = date.max
 
@@ -53,7 +53,7 @@ _PLACE = select(
 def find_place(db: Session, commune_slug: str, service_slug: str) -> Place | None:
     """The service of that address."""
     row = db.execute(_PLACE.where(Commune.slug == commune_slug, Service.slug == service_slug)).first()
-    return Place(*row) if row else None
+    return Place._make(row) if row else None
 
 
 def places_of(db: Session, household_id: int, today: date) -> list[Place]:
@@ -69,7 +69,7 @@ def places_of(db: Session, household_id: int, today: date) -> list[Place]:
             )
         ).order_by(Commune.name, Service.position, Service.id)
     )
-    return [Place(*row) for row in rows]
+    return [Place._make(row) for row in rows]
 
 
 _RIGHTS = (
@@ -157,7 +157,7 @@ def days_between(db: Session, service_id: int, first: date, last: date) -> dict[
         .where(ServiceDay.service_id == service_id, ServiceDay.day >= first, ServiceDay.day <= last)
         .order_by(ServiceDay.day)
     )
-    return {row.day: Day(*row) for row in rows}
+    return {row.day: Day._make(row) for row in rows}
 
 
 def taken(
@@ -240,10 +240,10 @@ class BasketMeal(NamedTuple):
 
 
 @cache
-def _meals() -> Select[Any]:
+def _meals() -> AnySelect:
     # Built once, after every table is known: the orders room stands beside this one and is named by its table only.
     reservations = Base.metadata.tables["reservations"].c
-    query: Select[Any] = (
+    query: AnySelect = (
         select(
             BasketLine.id,
             Basket.id,
@@ -315,9 +315,9 @@ def _meals() -> Select[Any]:
 def meals_of_household(db: Session, household_id: int) -> list[BasketMeal]:
     """Everything in the household's live baskets, as it stands now."""
     query = _meals().where(Basket.household_id == household_id, Basket.state.in_(LIVE_STATES))
-    return [BasketMeal(*row) for row in db.execute(query)]
+    return [BasketMeal._make(row) for row in db.execute(query)]
 
 
 def meals_of_basket(db: Session, basket_id: int) -> list[BasketMeal]:
     """Everything in one basket, as it stands now."""
-    return [BasketMeal(*row) for row in db.execute(_meals().where(Basket.id == basket_id))]
+    return [BasketMeal._make(row) for row in db.execute(_meals().where(Basket.id == basket_id))]

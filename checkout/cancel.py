@@ -65,7 +65,7 @@ def meals_to_cancel(db: Session, household_id: int, reservation_ids: Sequence[in
     """The household's reservations of these ids. Raises `NotFound` when one of them is not its own."""
     wanted = set(reservation_ids)
     rows = db.execute(_SOLD.where(Reservation.household_id == household_id, Reservation.id.in_(sorted(wanted))))
-    meals = [SoldMeal(*row) for row in rows]
+    meals = [SoldMeal._make(row) for row in rows]
     if not wanted or len(meals) < len(wanted):
         raise NotFound
     return meals

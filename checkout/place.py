@@ -1,9 +1,10 @@
 """Placing an order: the basket becomes reservations, paid from the wallet at once or held while a card is awaited."""
 
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import Select, literal, select
+from sqlalchemy import literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -19,8 +20,9 @@ from checkout.errors import BelowMinimum, PlaceJustTaken
 from checkout.rules import Draft, check_basket
 from orders.models import Order
 from orders.operations import NewOrder
+from payments.gateways.base import Gateway
 from payments.models import Payment
-from shop.database import violated
+from shop.database import AnySelect, violated
 from shop.errors import NotFound
 from shop.outbox import Letter, post
 from wallet.operations import AccountRef, Entry
@@ -32,15 +34,6 @@ class Buyer(NamedTuple):
     household_id: int
     account_id: int
     email: str
-
-
-class GatewayTerms(NamedTuple):
-    """What a gateway asks of a payment."""
-
-    name: str
-    live: bool
-    minimum_cents: int
-    hold: timedelta
 
 
 def pay_from_wallet(db: Session, buyer: Buyer, basket_id: int, seen_cents: int | None, now: datetime) -> str:
@@ -76,7 +69,12 @@ def pay_from_wallet(db: Session, buyer: Buyer, basket_id: int, seen_cents: int |
 
 
 def hold_for_card(
-    db: Session, buyer: Buyer, basket_id: int, seen_cents: int | None, terms: GatewayTerms, now: datetime
+    db: Session,
+    buyer: Buyer,
+    basket_id: int,
+    seen_cents: int | None,
+    gateways: Mapping[str, Gateway],
+    now: datetime,
 ) -> Payment | str:
     """Order the basket, hold its places and open a payment by card, to be started at the gateway after the commit.
 
@@ -86,12 +84,12 @@ def hold_for_card(
     if known is not None:
         return known
     draft = _check(db, basket_id, seen_cents, now)
-    minimum = max(
-        terms.minimum_cents, db.scalars(select(Regie.minimum_online_cents).where(Regie.id == draft.regie_id)).one()
-    )
+    regie = db.execute(select(Regie.card_gateway, Regie.minimum_online_cents).where(Regie.id == draft.regie_id)).one()
+    gateway = gateways[regie.card_gateway]
+    minimum = max(gateway.minimum_cents, regie.minimum_online_cents)
     if draft.total_cents < minimum:
         raise BelowMinimum(minimum)
-    order_id, _number = _place(db, buyer, draft, "card", now + terms.hold, now)
+    order_id, _number = _place(db, buyer, draft, "card", now + gateway.hold, now)
     cart.operations.set_state(db, basket_id, "completing", now)
     return payments.operations.open_attempt(
         db,
@@ -101,9 +99,9 @@ def hold_for_card(
         account_id=buyer.account_id,
         order_id=order_id,
         cents=draft.total_cents,
-        gateway_name=terms.name,
-        live=terms.live,
-        hold=terms.hold,
+        gateway_name=gateway.name,
+        live=gateway.live,
+        hold=gateway.hold,
         back_to_basket=False,
         now=now,
     )
@@ -142,9 +140,9 @@ def _check(db: Session, basket_id: int, seen_cents: int | None, now: datetime) -
     return check_basket(meals_of_basket(db, basket_id), seen_cents, now)
 
 
-def _lines(order_id: int, household_id: int, basket_id: int, state: str) -> Select[Any]:
+def _lines(order_id: int, household_id: int, basket_id: int, state: str) -> AnySelect:
     """The basket's lines as `orders.operations.LINE_COLUMNS`: they are copied inside the database, however many."""
-    query: Select[Any] = (
+    query: AnySelect = (
         select(
             literal(order_id),
             literal(household_id),

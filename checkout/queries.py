@@ -97,22 +97,22 @@ _MEALS = (
 def find_order(db: Session, household_id: int, number: str) -> OrderFacts | None:
     """The household's order of that number."""
     row = db.execute(_ORDER.where(Order.number == number, Order.household_id == household_id)).first()
-    return OrderFacts(*row) if row else None
+    return OrderFacts._make(row) if row else None
 
 
 def get_order(db: Session, order_id: int) -> OrderFacts:
     """The order of that id, which must exist."""
-    return OrderFacts(*db.execute(_ORDER.where(Order.id == order_id)).one())
+    return OrderFacts._make(db.execute(_ORDER.where(Order.id == order_id)).one())
 
 
 def meals_of_order(db: Session, order_id: int) -> list[OrderMeal]:
     """The order's meals, by service and day."""
-    return [OrderMeal(*row) for row in db.execute(_MEALS.where(Reservation.order_id == order_id))]
+    return [OrderMeal._make(row) for row in db.execute(_MEALS.where(Reservation.order_id == order_id))]
 
 
 def meals_by_id(db: Session, reservation_ids: list[int]) -> list[OrderMeal]:
     """Reservations by id, by service and day."""
-    return [OrderMeal(*row) for row in db.execute(_MEALS.where(Reservation.id.in_(reservation_ids)))]
+    return [OrderMeal._make(row) for row in db.execute(_MEALS.where(Reservation.id.in_(reservation_ids)))]
 
 
 class PaymentFacts(NamedTuple):
@@ -127,6 +127,7 @@ class PaymentFacts(NamedTuple):
     provider_reference: str | None
     pay_url: str | None
     back_to_basket: bool
+    created_at: datetime
     expires_at: datetime
     household_id: int
     order_number: str | None
@@ -144,6 +145,7 @@ _PAYMENT = (
         Payment.provider_reference,
         Payment.pay_url,
         Payment.back_to_basket,
+        Payment.created_at,
         Payment.expires_at,
         Payment.household_id,
         Order.number,
@@ -157,12 +159,12 @@ _PAYMENT = (
 def find_payment(db: Session, key: str) -> PaymentFacts | None:
     """The payment of that key, whoever's it is."""
     row = db.execute(_PAYMENT.where(Payment.key == key)).first()
-    return PaymentFacts(*row) if row else None
+    return PaymentFacts._make(row) if row else None
 
 
 def get_payment(db: Session, payment_id: int) -> PaymentFacts:
     """The payment of that id, which must exist."""
-    return PaymentFacts(*db.execute(_PAYMENT.where(Payment.id == payment_id)).one())
+    return PaymentFacts._make(db.execute(_PAYMENT.where(Payment.id == payment_id)).one())
 
 
 def payment_under_way(db: Session, household_id: int) -> PaymentFacts | None:
@@ -175,4 +177,4 @@ def payment_under_way(db: Session, household_id: int) -> PaymentFacts | None:
             Payment.state.in_(("created", "sent")),
         )
     ).first()
-    return PaymentFacts(*row) if row else None
+    return PaymentFacts._make(row) if row else None

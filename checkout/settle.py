@@ -268,7 +268,7 @@ def _quarantine(
     now: datetime,
 ) -> Outcome:
     log.error("payment quarantined", payment_id=payment.id, reason=mismatch, seen_cents=seen.cents)
-    if mismatch != "amount_mismatch" or payment.state in ("confirmed", "quarantined"):
+    if mismatch != "amount_mismatch" or seen.cents is None or payment.state in ("confirmed", "quarantined"):
         # Test money, another currency or another payment's object says nothing about ours: it stays as it is.
         return mismatch
     payments.operations.move(db, payment, "quarantined", now)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from catalog.models import ServiceDay
 from orders.models import Order, Reservation
 from orders.numbers import new_number
+from shop.database import AnySelect
 
 LINE_COLUMNS = (
     "order_id",
@@ -67,7 +68,7 @@ def place(db: Session, order: NewOrder, now: datetime) -> tuple[int, str]:
     return order_id, number
 
 
-def place_lines(db: Session, order_id: int, lines: Select[Any]) -> None:
+def place_lines(db: Session, order_id: int, lines: AnySelect) -> None:
     """Write the order's reservations from a select that yields `LINE_COLUMNS`, and take their places."""
     db.execute(insert(Reservation).from_select(list(LINE_COLUMNS), lines, include_defaults=False))
     _count_places(db, order_id, +1)

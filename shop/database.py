@@ -41,6 +41,9 @@ NAMES = {
 M = TypeVar("M", bound="Row")
 T = TypeVar("T")
 
+AnySelect = Select[*tuple[Any, ...]]
+"""A select of whatever columns."""
+
 BUSY_TIMEOUT_SECONDS = 10
 TRIES = 5
 
@@ -157,6 +160,15 @@ class Database:
         """A session for reading."""
         return Session(self._readers, expire_on_commit=False, autoflush=False)
 
+    def frozen_reader(self) -> Session:
+        """A session for reading the database as it stands at its first statement."""
+        if self.is_sqlite:
+            session = self.reader()
+            session.connection().exec_driver_sql("BEGIN")
+            return session
+        options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        return Session(self.engine.execution_options(**options), expire_on_commit=False, autoflush=False)
+
 
 _open_transaction: ContextVar[bool] = ContextVar("open_transaction", default=False)
 
@@ -194,6 +206,17 @@ def transaction() -> Iterator[Session]:
 def reading() -> Iterator[Session]:
     """A session to read with. What is written in it is thrown away."""
     session = the_database().reader()
+    try:
+        yield session
+    finally:
+        session.rollback()
+        session.close()
+
+
+@contextmanager
+def snapshot() -> Iterator[Session]:
+    """A session whose statements all see the same moment, whatever is written meanwhile: for reads that take long."""
+    session = the_database().frozen_reader()
     try:
         yield session
     finally:

@@ -1,0 +1,154 @@
+"""The booking calendar, ready for the page: weeks of days, days of one box a child."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+from cart.periods import Period
+from cart.rules import CellState, Child, Day, Meal, cell_state, monday_of, right_on
+from shop.french import day_long, day_plain, day_short, moment_short
+from shop.money import format_euros
+from shop.words import gettext as _
+
+WEEKDAYS = (
+    (1, _("lundis")),
+    (2, _("mardis")),
+    (3, _("mercredis")),
+    (4, _("jeudis")),
+    (5, _("vendredis")),
+    (6, _("samedis")),
+    (7, _("dimanches")),
+)
+
+
+class Box(NamedTuple):
+    """One child on one day."""
+
+    state: CellState
+    code: str
+    name: str
+    """In full, for screen readers: "Louane Dupont, jeudi 5 novembre 2026"."""
+    cents: int
+    child_id: int
+    ticked: bool
+    price: str | None
+    """The price, where it is not the one that stands in the child's column head."""
+
+
+class DayRow(NamedTuple):
+    """One day."""
+
+    iso: str
+    weekday: int
+    words: str
+    shut: str | None
+    """Why nothing is served."""
+    menu: str | None
+    limit: str
+    boxes: list[Box]
+
+
+class Week(NamedTuple):
+    """The days of one ISO week."""
+
+    monday: str
+    number: int
+    words: str
+    rows: list[DayRow]
+    has_free: bool
+
+
+class Column(NamedTuple):
+    """A child's column: its name and, when one price holds all along, that price."""
+
+    child_id: int
+    first_name: str
+    name: str
+    price: str | None
+    cents: int | None
+
+
+def columns(children: Mapping[int, Child]) -> list[Column]:
+    """The columns of the calendar. First names that two children share are told apart by their last name."""
+    first_names = [child.first_name for child in children.values()]
+    result = []
+    for child in children.values():
+        prices = {right.cents for right in child.rights}
+        cents = prices.pop() if len(prices) == 1 else None
+        shown = child.name if first_names.count(child.first_name) > 1 else child.first_name
+        result.append(Column(child.id, shown, child.name, None if cents is None else format_euros(cents), cents))
+    return result
+
+
+def weeks(
+    period: Period,
+    days: Mapping[date, Day],
+    children: Mapping[int, Child],
+    heads: Sequence[Column],
+    booked: Collection[Meal],
+    in_basket: Collection[Meal],
+    ticked: Collection[Meal],
+    now: datetime,
+    today: date,
+) -> list[Week]:
+    """The weeks of the period from today on. Days on which nothing was ever meant to be served do not appear."""
+    common = {head.child_id: head.cents for head in heads}
+    result: list[Week] = []
+    for day in days.values():
+        if day.day < today or not period.first <= day.day <= period.last:
+            continue
+        monday = monday_of(day.day)
+        if not result or result[-1].monday != monday.isoformat():
+            result.append(_week(monday, period))
+        row = _row(day, children, common, booked, in_basket, ticked, now)
+        result[-1].rows.append(row)
+        if not result[-1].has_free and any(box.state == "free" for box in row.boxes):
+            result[-1] = result[-1]._replace(has_free=True)
+    return result
+
+
+def _week(monday: date, period: Period) -> Week:
+    first, last = max(monday, period.first), min(monday + timedelta(days=6), period.last)
+    start = day_plain(first).split(" ")[0] if first.month == last.month else day_plain(first).rsplit(" ", 1)[0]
+    words = _("du %(first)s au %(last)s", first=start, last=day_plain(last).rsplit(" ", 1)[0])
+    return Week(monday.isoformat(), monday.isocalendar().week, words, [], False)
+
+
+def _row(
+    day: Day,
+    children: Mapping[int, Child],
+    common: Mapping[int, int | None],
+    booked: Collection[Meal],
+    in_basket: Collection[Meal],
+    ticked: Collection[Meal],
+    now: datetime,
+) -> DayRow:
+    iso = day.day.isoformat()
+    boxes: list[Box] = []
+    if day.is_open:
+        words = day_long(day.day)
+        for child in children.values():
+            meal = Meal(child.id, day.day)
+            right = right_on(child, day.day)
+            state = cell_state(day, right, meal in booked, meal in in_basket, now)
+            cents = right.cents if right else 0
+            boxes.append(
+                Box(
+                    state,
+                    f"{child.id}.{iso}",
+                    f"{child.first_name} {child.last_name}, {words}",
+                    cents,
+                    child.id,
+                    meal in ticked,
+                    None if common[child.id] is not None else format_euros(cents),
+                )
+            )
+    return DayRow(
+        iso,
+        day.day.isoweekday(),
+        day_short(day.day),
+        None if day.is_open else (day.closed_reason or _("Fermé")),
+        ", ".join(day.menu.splitlines()) if day.menu else None,
+        moment_short(day.book_deadline_at),
+        boxes,
+    )

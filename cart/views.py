@@ -1,0 +1,230 @@
+"""Pages on which meals are chosen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from accounts.queries import owns_beneficiaries
+from cart import grid, operations, queries
+from cart.errors import MealsRefused, NothingChosen, PaymentUnderWay, TooManyMeals
+from cart.periods import Period, read_period
+from cart.queries import Place
+from cart.rules import (
+    MOST_MEALS,
+    Child,
+    Day,
+    Meal,
+    cell_state,
+    choose,
+    read_meal,
+    right_on,
+    until_the_holidays,
+)
+from shop.access import open_to, the_household_id
+from shop.clock import paris_day, request_now
+from shop.database import reading, transaction
+from shop.errors import NotFound
+from shop.french import day_long, plural
+from shop.words import gettext as _
+
+blueprint = Blueprint("cart", __name__)
+
+
+@blueprint.get("/reserver", endpoint="choose")
+@open_to("parents")
+def choose_service() -> str | Response:
+    """The services that the family may book; the only one is opened at once."""
+    with reading() as db:
+        places = queries.places_of(db, the_household_id(), paris_day(request_now()))
+    if len(places) == 1:
+        return redirect(url_for("cart.book", commune=places[0].commune_slug, service=places[0].service_slug))
+    return render_template("cart/choose.html", places=places)
+
+
+@dataclass
+class Choice:
+    """What the booking page knows: the service, the stretch of days, the children, what is taken, what is ticked."""
+
+    place: Place
+    period: Period
+    today: date
+    now: datetime
+    holidays_end: date
+    children: Mapping[int, Child]
+    days: Mapping[date, Day]
+    booked: set[Meal]
+    in_basket: set[Meal]
+    ticked: set[Meal]
+
+    def is_free(self, meal: Meal) -> bool:
+        """Whether the box of this meal can be ticked."""
+        day, child = self.days.get(meal.day), self.children.get(meal.beneficiary_id)
+        if day is None or child is None:
+            return False
+        taken = (meal in self.booked, meal in self.in_basket)
+        return cell_state(day, right_on(child, meal.day), *taken, self.now) == "free"
+
+
+def _load(
+    db: Session, household_id: int, commune: str, service: str, code: str | None, ticked: set[Meal], now: datetime
+) -> Choice:
+    place = queries.find_place(db, commune, service)
+    if place is None:
+        raise NotFound
+    today = paris_day(now)
+    starts, last_day = queries.school_calendar(db, place.zone, today)
+    holidays_end = until_the_holidays(today, starts, last_day or today + timedelta(days=60))
+    period = read_period(code, today, holidays_end)
+    ticked_days = [meal.day for meal in ticked]
+    first, last = min([period.first, *ticked_days]), max([period.last, *ticked_days])
+    children = queries.children_of(db, household_id, place.service_id, first, last)
+    days = queries.days_between(db, place.service_id, first, last)
+    booked, in_basket = queries.taken(db, household_id, place.service_id, list(children), first, last)
+    return Choice(place, period, today, now, holidays_end, children, days, booked, in_basket, ticked)
+
+
+def _page(choice: Choice, problems: list[str] | None = None) -> str:
+    heads = grid.columns(choice.children)
+    weeks = grid.weeks(
+        choice.period,
+        choice.days,
+        choice.children,
+        heads,
+        choice.booked,
+        choice.in_basket,
+        choice.ticked,
+        choice.now,
+        choice.today,
+    )
+    shown = {box.code for week in weeks for row in week.rows for box in row.boxes}
+    free = sorted((meal for meal in choice.ticked if choice.is_free(meal)), key=lambda meal: (meal.day, meal[0]))
+    carried = [
+        (meal.code, f"{choice.children[meal[0]].name}, {day_long(meal.day)}", _cents(choice, meal), meal[0])
+        for meal in free
+        if meal.code not in shown
+    ]
+    return render_template(
+        "cart/book.html",
+        place=choice.place,
+        period=choice.period,
+        weeks=weeks,
+        columns=heads,
+        weekdays=[(number, words) for number, words in grid.WEEKDAYS if str(number) in choice.place.weekdays],
+        holidays_end=choice.holidays_end,
+        carried=carried,
+        meals=len(free),
+        cents=sum(_cents(choice, meal) for meal in free),
+        this_month=f"mois:{max(choice.period.first, choice.today):%Y-%m}",
+        this_week=f"semaine:{max(choice.period.first, choice.today).isoformat()}",
+        problems=problems or [],
+    )
+
+
+def _cents(choice: Choice, meal: Meal) -> int:
+    right = right_on(choice.children[meal.beneficiary_id], meal.day)
+    return right.cents if right else 0
+
+
+@blueprint.get("/reserver/<commune>/<service>")
+@open_to("parents")
+def book(commune: str, service: str) -> str:
+    """The calendar of a service: one box a child and day."""
+    with reading() as db:
+        choice = _load(db, the_household_id(), commune, service, request.args.get("periode"), set(), request_now())
+    return _page(choice)
+
+
+def _ticked_in_form() -> set[Meal]:
+    """The meals that the form names. Raises `NotFound` for what no page of ours ever offers, `TooManyMeals`."""
+    codes = request.form.getlist("repas")
+    if len(codes) > MOST_MEALS:
+        raise TooManyMeals(MOST_MEALS)
+    meals = {read_meal(code) for code in codes}
+    if None in meals:
+        raise NotFound
+    today = paris_day(request_now())
+    return {meal for meal in meals if meal is not None and abs((meal.day - today).days) < 800}
+
+
+@blueprint.post("/reserver/<commune>/<service>")
+@open_to("parents")
+def choose_meals(commune: str, service: str) -> str | Response | tuple[str, int]:
+    """Tick many boxes at once, turn to another month, or put the ticked meals into the basket."""
+    ticked = _ticked_in_form()
+    code = request.form.get("aller") or request.args.get("periode")
+    bulk = request.form.get("cocher")
+    if bulk == "vacances":
+        code = "vacances"
+    if bulk or "aller" in request.form:
+        with reading() as db:
+            choice = _load(db, the_household_id(), commune, service, code, ticked, request_now())
+        _tick(choice, bulk or "")
+        return _page(choice)
+    try:
+        return _add(commune, service, ticked)
+    except (MealsRefused, NothingChosen, TooManyMeals, PaymentUnderWay) as refusal:
+        with reading() as db:
+            choice = _load(db, the_household_id(), commune, service, code, ticked, request_now())
+        sentences = [refusal.sentence, *(refusal.problems if isinstance(refusal, MealsRefused) else [])]
+        return _page(choice, sentences), refusal.status
+
+
+def _tick(choice: Choice, bulk: str) -> None:
+    """Tick or untick what a button without JavaScript asks for: "tout", "rien", "jours", "vacances", "semaine:<Monday>"."""
+    chosen = {int(text) for text in request.form.getlist("enfants") if text.isascii() and text.isdigit()}
+    weekdays = {int(text) for text in request.form.getlist("jours") if text.isascii() and text.isdigit()}
+    what, _colon, monday = bulk.partition(":")
+    shown = {
+        Meal(child_id, day)
+        for day in choice.days
+        if choice.today <= day and choice.period.first <= day <= choice.period.last
+        for child_id in choice.children
+    }
+    if what == "rien":
+        choice.ticked.clear()
+        return
+    if what in ("tout", "jours", "vacances"):
+        shown = {meal for meal in shown if not chosen or meal.beneficiary_id in chosen}
+    if what in ("jours", "vacances"):
+        shown = {meal for meal in shown if meal.day.isoweekday() in weekdays}
+    if what == "semaine":
+        shown = {meal for meal in shown if (meal.day - timedelta(days=meal.day.weekday())).isoformat() == monday}
+    if what in ("tout", "jours", "vacances", "semaine"):
+        free = {meal for meal in shown if choice.is_free(meal)}
+        # A week's button works as it does with JavaScript: all ticked already means untick.
+        if what == "semaine" and free <= choice.ticked:
+            choice.ticked -= free
+        else:
+            choice.ticked |= free
+
+
+def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
+    if not ticked:
+        raise NothingChosen
+    household_id, now = the_household_id(), request_now()
+    first, last = min(meal.day for meal in ticked), max(meal.day for meal in ticked)
+    with transaction() as db:
+        place = queries.find_place(db, commune, service)
+        if place is None:
+            raise NotFound
+        basket_id = operations.lock_live_basket(db, household_id, place.regie_id, now)
+        children = queries.children_of(db, household_id, place.service_id, first, last)
+        strangers = {meal.beneficiary_id for meal in ticked} - children.keys()
+        if strangers:
+            # Somebody else's child does not exist for this family; its own may have lost its enrolment meanwhile.
+            if not owns_beneficiaries(db, household_id, strangers):
+                raise NotFound
+            raise MealsRefused([_("L’inscription d’un bénéficiaire à ce service n’est pas ou plus validée.")])
+        days = queries.days_between(db, place.service_id, first, last)
+        booked, in_basket = queries.taken(db, household_id, place.service_id, list(children), first, last)
+        lines, problems = choose(ticked, children, days, booked, in_basket, now)
+        if problems:
+            raise MealsRefused(problems)
+        if lines:
+            operations.add_lines(db, basket_id, lines, now)
+    flash(_("%(meals)s dans votre panier. Non payé = non réservé.", meals=plural(len(ticked), "repas")), "ok")
+    return redirect(url_for("checkout.basket"), 303)

@@ -1,0 +1,131 @@
+"""The basket as its page shows it: a product per service and price, its people, its dates, its problems."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from cart.queries import BasketMeal
+from checkout.rules import find_problems
+from shop.french import day_long, day_plain, listing, month_name
+
+
+@dataclass(frozen=True)
+class MealLine:
+    """One meal."""
+
+    line_id: int
+    name: str
+    cents: int
+    problem: str | None
+
+
+@dataclass
+class Product:
+    """The meals of one service at one price."""
+
+    name: str
+    label: str
+    unit_cents: int
+    commune_slug: str
+    service_slug: str
+    meals: list[MealLine] = field(default_factory=list)
+    people: list[str] = field(default_factory=list)
+    days: list[date] = field(default_factory=list)
+
+    @property
+    def quantity(self) -> int:
+        return len(self.meals)
+
+    @property
+    def total_cents(self) -> int:
+        return sum(meal.cents for meal in self.meals)
+
+    @property
+    def problems(self) -> int:
+        return sum(meal.problem is not None for meal in self.meals)
+
+    @property
+    def beneficiaries(self) -> str:
+        return ", ".join(self.people)
+
+    @property
+    def dates(self) -> str:
+        return days_in_words(self.days)
+
+
+@dataclass
+class BasketView:
+    """A live basket of one régie."""
+
+    basket_id: int
+    regie_id: int
+    completing: bool
+    products: list[Product]
+    price_changed: bool
+    first_deadline_at: datetime
+    """The first booking deadline among its meals."""
+
+    @property
+    def meals(self) -> int:
+        return sum(product.quantity for product in self.products)
+
+    @property
+    def total_cents(self) -> int:
+        return sum(product.total_cents for product in self.products)
+
+    @property
+    def problem_lines(self) -> list[int]:
+        return [meal.line_id for product in self.products for meal in product.meals if meal.problem is not None]
+
+
+def days_in_words(days: Sequence[date]) -> str:
+    """Dates grouped by month: "21 et 22 mars 2027, 1er avril 2027"."""
+    by_month: dict[str, list[str]] = {}
+    for day in sorted(set(days)):
+        by_month.setdefault(month_name(day), []).append(day_plain(day).split(" ")[0])
+    return ", ".join(f"{listing(numbers)} {month}" for month, numbers in by_month.items())
+
+
+def baskets(meals: Sequence[BasketMeal], now: datetime) -> list[BasketView]:
+    """The household's live baskets, one a régie."""
+    by_basket: dict[int, list[BasketMeal]] = {}
+    for meal in meals:
+        by_basket.setdefault(meal.basket_id, []).append(meal)
+    return [_basket(basket_id, lines, now) for basket_id, lines in by_basket.items()]
+
+
+def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> BasketView:
+    completing = meals[0].basket_state == "completing"
+    # While a card payment is awaited the places are held by the order itself: nothing to complain about.
+    problems = {} if completing else find_problems(meals, now)
+    products: dict[tuple[int, str, int], Product] = {}
+    seen: set[int] = set()
+    for meal in meals:
+        if meal.line_id in seen:
+            continue
+        seen.add(meal.line_id)
+        key = (meal.service_id, meal.tariff_label, meal.quoted_cents)
+        product = products.get(key)
+        if product is None:
+            product = products[key] = Product(
+                meal.service_name, meal.tariff_label, meal.quoted_cents, meal.commune_slug, meal.service_slug
+            )
+        who = f"{meal.first_name} {meal.last_name}"
+        product.meals.append(
+            MealLine(meal.line_id, f"{who}, {day_long(meal.day)}", meal.quoted_cents, problems.get(meal.line_id))
+        )
+        if who not in product.people:
+            product.people.append(who)
+        product.days.append(meal.day)
+    changed = any(
+        meal.price_cents is not None and meal.price_cents != meal.quoted_cents and meal.enrolment_id is not None
+        for meal in meals
+    )
+    return BasketView(
+        basket_id,
+        meals[0].regie_id,
+        completing,
+        list(products.values()),
+        changed and not completing,
+        min(meal.book_deadline_at for meal in meals),
+    )

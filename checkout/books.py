@@ -1,0 +1,472 @@
+"""The books prove themselves: the invariants of the domain, verified on a whole database.
+
+Every check is one statement over sets, the same on both databases, that selects what violates it; none loads rows into
+Python but the audit chain, whose digests have to be computed. They trust nothing that a trigger, a constraint or the code
+is there to guarantee: a restore, a repair by hand or a fault of the database shows here.
+
+Numbers are those of the invariants in docs/money.md.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from shop import audit
+from shop.schema import missing_guards
+from shop.words import gettext as _
+
+MOST_EXAMPLES = 10
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A violated invariant: its number, what is wrong, and the first numbers of the rows concerned."""
+
+    invariant: int
+    sentence: str
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing to verify. `query` selects the numbers of the rows that violate it; `sentence` says what they are."""
+
+    invariant: int
+    sentence: str
+    query: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What came of one check, and how long it took."""
+
+    check: Check
+    finding: Finding | None
+    seconds: float
+
+
+PAID_INTO = "('top_up', 'card_payment', 'late_payment', 'double_payment', 'suspense')"
+"""Kinds of entry by which the money of a card payment comes into the books."""
+
+CHECKS = (
+    # 1. Everything sums to zero, and nothing spans two régies.
+    Check(
+        1,
+        _("écritures dont les lignes ne tombent pas à zéro"),
+        "SELECT entry_id FROM postings GROUP BY entry_id HAVING sum(cents) <> 0",
+    ),
+    Check(
+        1,
+        _("écritures sans aucune ligne"),
+        """
+        SELECT id FROM journal_entries e
+        WHERE NOT EXISTS (SELECT 1 FROM postings p WHERE p.entry_id = e.id)
+        """,
+    ),
+    Check(
+        1,
+        _("régies dont les comptes ne tombent pas à zéro"),
+        "SELECT regie_id FROM ledger_accounts GROUP BY regie_id HAVING sum(balance_cents) <> 0",
+    ),
+    Check(
+        1,
+        _("lignes sans leur écriture ou leur compte, ou à cheval sur deux régies"),
+        """
+        SELECT p.id FROM postings p
+        LEFT JOIN journal_entries e ON e.id = p.entry_id
+        LEFT JOIN ledger_accounts a ON a.id = p.ledger_account_id
+        WHERE e.id IS NULL OR a.id IS NULL OR p.regie_id <> e.regie_id OR p.regie_id <> a.regie_id
+        """,
+    ),
+    # 2. A stored balance is the sum of its postings, at every point of its history; a wallet is never below zero.
+    Check(
+        2,
+        _("comptes dont le solde n’est pas la somme de leurs lignes"),
+        """
+        SELECT a.id FROM ledger_accounts a
+        LEFT JOIN (SELECT ledger_account_id, sum(cents) AS total FROM postings GROUP BY ledger_account_id) p
+          ON p.ledger_account_id = a.id
+        WHERE a.balance_cents <> coalesce(p.total, 0)
+        """,
+    ),
+    Check(
+        2,
+        _("lignes dont le solde après coup n’est pas la somme des lignes jusque-là"),
+        """
+        SELECT id FROM (
+            SELECT id, balance_cents, sum(cents) OVER (
+                PARTITION BY ledger_account_id ORDER BY id ROWS UNBOUNDED PRECEDING
+            ) AS running FROM postings
+        ) AS history
+        WHERE balance_cents <> running
+        """,
+    ),
+    Check(
+        2,
+        _("lignes qui laissent un porte-monnaie sous zéro"),
+        """
+        SELECT p.id FROM postings p JOIN ledger_accounts a ON a.id = p.ledger_account_id
+        WHERE p.balance_cents < 0 AND a.kind = 'wallet'
+        """,
+    ),
+    Check(
+        2,
+        _("porte-monnaie sous zéro"),
+        "SELECT id FROM ledger_accounts WHERE kind = 'wallet' AND balance_cents < 0",
+    ),
+    Check(
+        2,
+        _("comptes tenus en double"),
+        """
+        SELECT max(id) FROM ledger_accounts
+        GROUP BY regie_id, kind, coalesce(household_id, 0) HAVING count(*) > 1
+        """,
+    ),
+    # 3. Corrections are new entries. (The triggers are looked for below.)
+    Check(
+        3,
+        _("contre-passations qui ne disent pas ce qu’elles annulent, ou écritures annulées deux fois"),
+        """
+        SELECT id FROM journal_entries WHERE (kind = 'reversal') <> (reverses_id IS NOT NULL)
+        UNION SELECT reverses_id FROM journal_entries
+        WHERE reverses_id IS NOT NULL GROUP BY reverses_id HAVING count(*) > 1
+        """,
+    ),
+    Check(
+        3,
+        _("contre-passations qui n’annulent pas exactement leur original"),
+        """
+        SELECT r.id FROM journal_entries r JOIN postings p ON p.entry_id IN (r.id, r.reverses_id)
+        WHERE r.reverses_id IS NOT NULL
+        GROUP BY r.id, p.ledger_account_id HAVING sum(p.cents) <> 0
+        """,
+    ),
+    # 4. What is credited is what was captured, once.
+    Check(
+        4,
+        _("paiements reçus qui n’ont pas exactement une écriture, ou écritures d’un paiement qui n’est pas reçu"),
+        f"""
+        SELECT p.id FROM payments p
+        LEFT JOIN (
+            SELECT payment_id, count(*) AS times,
+                   sum(CASE WHEN kind = 'suspense' THEN 1 ELSE 0 END) AS suspended
+            FROM journal_entries WHERE payment_id IS NOT NULL AND kind IN {PAID_INTO} GROUP BY payment_id
+        ) e ON e.payment_id = p.id
+        WHERE coalesce(e.times, 0) <> CASE WHEN p.state IN ('confirmed', 'quarantined') THEN 1 ELSE 0 END
+           OR coalesce(e.suspended, 0) <> CASE WHEN p.state = 'quarantined' THEN 1 ELSE 0 END
+        """,  # noqa: S608 — no value of anybody's in it
+    ),
+    Check(
+        4,
+        _("écritures de carte sans leur paiement, d’une autre régie, ou d’un genre qui n’est pas le sien"),
+        f"""
+        SELECT e.id FROM journal_entries e LEFT JOIN payments p ON p.id = e.payment_id
+        WHERE e.kind IN {PAID_INTO}
+          AND (p.id IS NULL OR p.regie_id <> e.regie_id OR (e.kind = 'top_up') <> (p.purpose = 'top_up')
+               AND e.kind <> 'suspense')
+        """,  # noqa: S608 — no value of anybody's in it
+    ),
+    Check(
+        4,
+        _("écritures dont le montant n’est pas celui du paiement, ou crédité ailleurs que là où il doit l’être"),
+        """
+        SELECT e.id FROM journal_entries e
+        JOIN payments p ON p.id = e.payment_id
+        JOIN postings s ON s.entry_id = e.id
+        JOIN ledger_accounts a ON a.id = s.ledger_account_id
+        WHERE e.kind IN ('top_up', 'card_payment', 'late_payment', 'double_payment')
+        GROUP BY e.id, p.cents
+        HAVING sum(CASE WHEN a.kind = 'card_clearing' THEN s.cents ELSE 0 END) <> -p.cents
+            OR sum(CASE WHEN a.kind = 'sales' AND e.kind = 'card_payment'
+                          OR a.kind = 'wallet' AND e.kind <> 'card_payment' AND a.household_id = p.household_id
+                        THEN s.cents ELSE 0 END) <> p.cents
+        """,
+    ),
+    Check(
+        4,
+        _("écritures dont la clé ne dit pas ce qu’elles concernent"),
+        f"""
+        SELECT id FROM journal_entries
+        WHERE kind IN {PAID_INTO} AND key <> kind || ':payment:' || coalesce(payment_id, 0)
+           OR kind = 'wallet_payment' AND key <> 'wallet_payment:order:' || coalesce(order_id, 0)
+           OR kind = 'cancelled_meal' AND key <> 'cancelled_meal:reservation:' || coalesce(reservation_id, 0)
+        UNION SELECT max(id) FROM journal_entries GROUP BY key HAVING count(*) > 1
+        """,  # noqa: S608 — no value of anybody's in it
+    ),
+    # 5. An order is its lines, and is paid if and only if the ledger holds its payment.
+    Check(
+        5,
+        _("commandes dont le total n’est pas la somme des repas"),
+        """
+        SELECT o.id FROM orders o
+        LEFT JOIN (SELECT order_id, sum(cents) AS total FROM reservations GROUP BY order_id) r ON r.order_id = o.id
+        WHERE r.total IS NULL OR r.total <> o.total_cents
+        """,
+    ),
+    Check(
+        5,
+        _("commandes payées sans exactement une écriture de paiement, ou écritures d’une commande qui n’est pas payée"),
+        """
+        SELECT o.id FROM orders o
+        LEFT JOIN (
+            SELECT coalesce(e.order_id, p.order_id) AS order_id, count(*) AS times
+            FROM journal_entries e LEFT JOIN payments p ON p.id = e.payment_id
+            WHERE e.kind IN ('wallet_payment', 'card_payment') GROUP BY 1
+        ) e ON e.order_id = o.id
+        WHERE coalesce(e.times, 0) <> CASE WHEN o.state = 'paid' AND o.total_cents > 0 THEN 1 ELSE 0 END
+        """,
+    ),
+    Check(
+        5,
+        _("paiements de commande qui ne sont pas de son total, de sa régie ou de sa famille"),
+        """
+        SELECT e.id FROM journal_entries e
+        LEFT JOIN payments p ON p.id = e.payment_id
+        LEFT JOIN orders o ON o.id = coalesce(e.order_id, p.order_id)
+        LEFT JOIN postings s ON s.entry_id = e.id
+        LEFT JOIN ledger_accounts a ON a.id = s.ledger_account_id
+        WHERE e.kind IN ('wallet_payment', 'card_payment')
+        GROUP BY e.id, o.id, o.total_cents, o.regie_id, p.order_id
+        HAVING o.id IS NULL OR e.regie_id <> o.regie_id OR p.order_id <> o.id
+            OR sum(CASE WHEN a.kind = 'sales' THEN s.cents ELSE 0 END) <> o.total_cents
+            OR sum(CASE WHEN a.kind = 'wallet' AND e.kind = 'wallet_payment' AND a.household_id = o.household_id
+                          OR a.kind = 'card_clearing' AND e.kind = 'card_payment'
+                        THEN s.cents ELSE 0 END) <> -o.total_cents
+        """,
+    ),
+    Check(
+        5,
+        _("repas annulés qui n’ont pas été recrédités"),
+        """
+        SELECT r.id FROM reservations r
+        WHERE r.state = 'cancelled' AND r.cents > 0 AND NOT EXISTS (
+            SELECT 1 FROM journal_entries e WHERE e.reservation_id = r.id AND e.kind = 'cancelled_meal')
+        """,
+    ),
+    Check(
+        5,
+        _("repas recrédités deux fois"),
+        """
+        SELECT reservation_id FROM journal_entries WHERE kind = 'cancelled_meal'
+        GROUP BY reservation_id HAVING count(*) > 1
+        """,
+    ),
+    Check(
+        5,
+        _("crédits d’un repas qui n’est pas annulé, ou qui ne sont pas de son prix, à la famille qui l’a payé"),
+        """
+        SELECT e.id FROM journal_entries e
+        LEFT JOIN reservations r ON r.id = e.reservation_id AND r.state = 'cancelled'
+        LEFT JOIN orders o ON o.id = r.order_id
+        LEFT JOIN postings s ON s.entry_id = e.id
+        LEFT JOIN ledger_accounts a ON a.id = s.ledger_account_id
+        WHERE e.kind = 'cancelled_meal'
+        GROUP BY e.id, r.id, r.cents, o.regie_id
+        HAVING r.id IS NULL OR o.regie_id IS NULL OR e.regie_id <> o.regie_id
+            OR sum(CASE WHEN a.kind = 'wallet' AND a.household_id = o.household_id
+                        THEN s.cents ELSE 0 END) <> r.cents
+            OR sum(CASE WHEN a.kind = 'sales' THEN s.cents ELSE 0 END) <> -r.cents
+        """,
+    ),
+    Check(
+        5,
+        _("repas d’une autre famille que celle de la commande"),
+        """
+        SELECT r.id FROM reservations r JOIN orders o ON o.id = r.order_id WHERE r.household_id <> o.household_id
+        """,
+    ),
+    # 6. One live reservation per child and day; places are counted exactly.
+    Check(
+        6,
+        _("repas réservés deux fois pour le même enfant"),
+        """
+        SELECT max(id) FROM reservations WHERE state IN ('held', 'confirmed')
+        GROUP BY beneficiary_id, service_day_id HAVING count(*) > 1
+        """,
+    ),
+    Check(
+        6,
+        _("jours dont le nombre de places prises n’est pas exact, ou dépasse la capacité"),
+        """
+        SELECT d.id FROM service_days d
+        LEFT JOIN (
+            SELECT service_day_id, count(*) AS live FROM reservations
+            WHERE state IN ('held', 'confirmed') GROUP BY service_day_id
+        ) r ON r.service_day_id = d.id
+        WHERE d.booked_count <> coalesce(r.live, 0) OR d.booked_count > d.capacity
+        """,
+    ),
+    Check(
+        6,
+        _("repas dont l’état ne va pas avec celui de la commande"),
+        """
+        SELECT r.id FROM reservations r JOIN orders o ON o.id = r.order_id
+        WHERE NOT (o.state = 'pending' AND r.state = 'held'
+                OR o.state = 'paid' AND r.state IN ('confirmed', 'cancelled')
+                OR o.state IN ('expired', 'cancelled') AND r.state = 'released')
+        """,
+    ),
+    # 7. No reservation without an approved enrolment; nothing by a parent after the deadline.
+    Check(
+        7,
+        _("repas réservés sans inscription validée à ce tarif ce jour-là"),
+        """
+        SELECT r.id FROM reservations r
+        JOIN orders o ON o.id = r.order_id
+        JOIN service_days d ON d.id = r.service_day_id
+        WHERE r.state IN ('held', 'confirmed') AND NOT EXISTS (
+            SELECT 1 FROM enrolments n
+            WHERE n.household_id = r.household_id AND n.service_id = d.service_id
+              AND n.beneficiary_id = r.beneficiary_id AND n.tariff_id = r.tariff_id
+              AND n.valid_from <= d.day AND n.valid_until >= d.day
+              AND (n.state = 'approved' OR n.state IN ('revoked', 'expired') AND n.decided_at >= o.placed_at))
+        """,
+    ),
+    Check(
+        7,
+        _("repas annulés après l’heure limite sans que le journal dise pourquoi"),
+        """
+        SELECT r.id FROM reservations r
+        WHERE r.state = 'cancelled' AND r.cancelled_at >= r.cancel_deadline_at AND NOT EXISTS (
+            SELECT 1 FROM audit_lines l WHERE l.subject = 'reservation:' || r.id)
+        """,
+    ),
+    # 8. Prices come from the catalogue.
+    Check(
+        8,
+        _("repas vendus à un prix, un tarif ou un service qui ne vont pas ensemble, ou par une autre régie"),
+        """
+        SELECT r.id FROM reservations r
+        JOIN orders o ON o.id = r.order_id
+        LEFT JOIN service_days d ON d.id = r.service_day_id
+        LEFT JOIN services s ON s.id = d.service_id
+        LEFT JOIN communes c ON c.id = s.commune_id
+        LEFT JOIN tariffs t ON t.id = r.tariff_id
+        LEFT JOIN tariff_prices p ON p.id = r.tariff_price_id
+        WHERE c.id IS NULL OR t.id IS NULL OR p.id IS NULL
+           OR p.tariff_id <> r.tariff_id OR t.service_id <> d.service_id OR c.regie_id <> o.regie_id
+        """,
+    ),
+    Check(
+        8,
+        _("prix d’un même tarif qui se chevauchent"),
+        """
+        SELECT b.id FROM tariff_prices a JOIN tariff_prices b ON b.tariff_id = a.tariff_id AND b.id <> a.id
+        WHERE a.valid_from <= b.valid_from AND (a.valid_until IS NULL OR a.valid_until >= b.valid_from)
+        """,
+    ),
+    # 9. The same click, any number of times, leaves one order and one basket.
+    Check(
+        9,
+        _("paniers commandés deux fois"),
+        """
+        SELECT basket_id FROM orders WHERE state IN ('pending', 'paid') AND basket_id IS NOT NULL
+        GROUP BY basket_id HAVING count(*) > 1
+        """,
+    ),
+    Check(
+        9,
+        _("familles avec deux paniers en cours dans une régie"),
+        """
+        SELECT household_id FROM baskets WHERE state IN ('open', 'completing')
+        GROUP BY household_id, regie_id HAVING count(*) > 1
+        """,
+    ),
+    Check(
+        9,
+        _("paniers en cours de paiement sans commande en attente, ou l’inverse"),
+        """
+        SELECT b.id FROM baskets b LEFT JOIN orders o ON o.basket_id = b.id AND o.state = 'pending'
+        WHERE (b.state = 'completing') <> (o.id IS NOT NULL)
+        """,
+    ),
+    # 10. Captured is what the provider owes: with 1, captured = sales + wallets + suspense, per régie.
+    Check(
+        10,
+        _("régies dont les paiements reçus par carte ne sont pas ceux des comptes"),
+        """
+        SELECT regie_id FROM (
+            SELECT regie_id, cents FROM payments WHERE state = 'confirmed'
+            UNION ALL
+            SELECT s.regie_id, -s.cents FROM postings s
+            JOIN journal_entries e ON e.id = s.entry_id AND e.kind = 'suspense'
+            JOIN ledger_accounts a ON a.id = s.ledger_account_id AND a.kind = 'card_clearing'
+            UNION ALL
+            SELECT regie_id, balance_cents FROM ledger_accounts WHERE kind = 'card_clearing'
+        ) AS captured
+        GROUP BY regie_id HAVING sum(cents) <> 0
+        """,
+    ),
+    # 12. One letter for each paid order. The keys of letters are unique, so that equal counts leave none over.
+    Check(
+        12,
+        _("commandes payées sans lettre de confirmation"),
+        """
+        SELECT o.id FROM orders o
+        WHERE o.state = 'paid' AND NOT EXISTS (SELECT 1 FROM outbox l WHERE l.key = 'order_paid:' || o.id)
+        """,
+    ),
+    Check(
+        12,
+        _("lettres de confirmation en trop"),
+        """
+        SELECT spare FROM (
+            SELECT (SELECT count(*) FROM outbox WHERE kind = 'order_paid')
+                 - (SELECT count(*) FROM orders WHERE state = 'paid') AS spare
+        ) AS letters
+        WHERE spare > 0
+        """,
+    ),
+)
+
+TABLES = (
+    ("orders", _("commandes")),
+    ("reservations", _("repas")),
+    ("service_days", _("jours de service")),
+    ("payments", _("paiements par carte")),
+    ("ledger_accounts", _("comptes")),
+    ("journal_entries", _("écritures")),
+    ("postings", _("lignes d’écriture")),
+    ("audit_lines", _("lignes du journal")),
+)
+
+
+def check(db: Session) -> list[Finding]:
+    """Verify every invariant that the tables can express; what is violated, or nothing.
+
+    On a database that is written to meanwhile, give a session of `shop.database.snapshot`.
+    """
+    return [checked.finding for checked in run(db) if checked.finding is not None]
+
+
+def run(db: Session) -> Iterator[Checked]:
+    """Verify one invariant after the other, and tell of each."""
+    for each in CHECKS:
+        started = time.perf_counter()
+        found = db.execute(text(each.query + f" LIMIT {MOST_EXAMPLES}")).scalars().all()
+        yield _checked(each, [str(number) for number in found], started)
+
+    started = time.perf_counter()
+    sentence = _("garde-fous absents de la base (table : verbe)")
+    yield _checked(Check(3, sentence, ""), missing_guards(db), started)
+
+    started = time.perf_counter()
+    broken = audit.find_breaks(db)
+    sentence = _("journaux d’une régie dont la chaîne est rompue (régie : ligne)")
+    yield _checked(Check(3, sentence, ""), [f"{line.regie_id}: {line.number}" for line in broken], started)
+
+
+def _checked(done: Check, examples: list[str], started: float) -> Checked:
+    finding = Finding(done.invariant, done.sentence, tuple(examples)) if examples else None
+    return Checked(done, finding, time.perf_counter() - started)
+
+
+def count_rows(db: Session) -> dict[str, int]:
+    """How many rows of each kind the checks look at."""
+    return {
+        words: db.execute(text("SELECT count(*) FROM " + table)).scalar_one()  # noqa: S608 — our own names
+        for table, words in TABLES
+    }

@@ -1,0 +1,88 @@
+"""The card payment's conversation with its provider: each network call stands between two transactions."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import structlog
+from flask import current_app
+
+import payments.operations
+from checkout.queries import PaymentFacts
+from checkout.settle import Outcome, give_up, settle
+from payments.gateways.base import Asked, Gateway, GatewayDown, GatewayRefused
+from payments.models import Payment
+from shop.database import transaction
+from shop.web import link_to
+from shop.words import gettext as _
+
+log = structlog.get_logger(__name__)
+
+
+def the_gateways() -> Mapping[str, Gateway]:
+    """The gateways of the current application, by name."""
+    gateways: Mapping[str, Gateway] = current_app.extensions["payments.gateways"]
+    return gateways
+
+
+def start(payment: Payment, email: str, now: datetime) -> str | None:
+    """Ask the provider for its payment page; where to send the browser.
+
+    Nothing when the provider does not answer: the payment stays open, the reconciler finds out what became of it. Raises
+    `GatewayRefused` when it will not have the payment; then the places are given back first.
+    """
+    back = link_to("checkout.come_back", key=payment.key)
+    words = _("Réservation de repas") if payment.purpose == "order" else _("Recharge du porte-monnaie")
+    asked = Asked(
+        key=payment.key,
+        cents=payment.cents,
+        currency=payment.currency,
+        description=words,
+        email=email,
+        success_url=back,
+        cancel_url=link_to("checkout.payment", key=payment.key),
+        expires_at=payment.expires_at,
+    )
+    try:
+        started = the_gateways()[payment.provider].start(asked)
+    except GatewayDown:
+        log.warning("gateway did not answer", provider=payment.provider, payment_id=payment.id)
+        return None
+    except GatewayRefused:
+        with transaction() as db:
+            give_up(db, payment.key, "refused", now)
+        raise
+    with transaction() as db:
+        payments.operations.mark_sent(db, payment.id, started)
+    return started.pay_url
+
+
+def ask_and_settle(payment: PaymentFacts, now: datetime) -> Outcome | None:
+    """Ask the provider what it says now and settle; nothing when it cannot be asked."""
+    gateway = the_gateways().get(payment.provider)
+    if gateway is None:
+        return None
+    try:
+        reference = payment.provider_reference
+        seen = gateway.fetch(reference) if reference else gateway.find(payment.key, payment.created_at)
+    except (GatewayDown, GatewayRefused):
+        return None
+    if seen is None:
+        return None
+    with transaction() as db:
+        return settle(db, payment.key, seen, now)
+
+
+def abandon(payment: PaymentFacts, now: datetime) -> Outcome | None:
+    """End a payment at the person's wish: first at the provider, so that it cannot be paid afterwards, then here."""
+    gateway = the_gateways().get(payment.provider)
+    if gateway is None or payment.provider_reference is None:
+        return None
+    try:
+        gateway.expire(payment.provider_reference)
+        seen = gateway.fetch(payment.provider_reference)
+    except (GatewayDown, GatewayRefused):
+        return None
+    with transaction() as db:
+        if seen.state == "expired":
+            return give_up(db, payment.key, "cancelled", now)
+        return settle(db, payment.key, seen, now)

@@ -1,0 +1,228 @@
+"""The basket, the two ways to pay, the way back from the payment page."""
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+import cart.operations
+from cart.errors import PaymentUnderWay
+from cart.queries import BasketMeal, meals_of_basket, meals_of_household
+from checkout import basket as baskets
+from checkout import card, place, queries, top_up
+from checkout.errors import BasketRefused, BelowMinimum, EmptyBasket, PlaceJustTaken, TotalChanged
+from checkout.place import Buyer
+from payments.gateways.base import GatewayRefused
+from shop.access import open_to, the_household_id, the_visitor
+from shop.clock import request_now
+from shop.database import reading, transaction
+from shop.errors import NotFound, Refusal
+from shop.french import plural
+from shop.money import AmountRefused, parse_euros
+from shop.web import remember_header
+from shop.words import gettext as _
+from wallet.errors import BalanceTooShort, TopUpRefused
+
+blueprint = Blueprint("checkout", __name__)
+
+BASKET_REFUSALS = (
+    BasketRefused,
+    BelowMinimum,
+    EmptyBasket,
+    TotalChanged,
+    PaymentUnderWay,
+    PlaceJustTaken,
+    BalanceTooShort,
+    GatewayRefused,
+)
+UNDECIDED = ("created", "sent", "expired", "cancelled")
+"""States of a payment about which the provider may still have news."""
+SUGGESTED_CENTS = (2000, 5000, 10000)
+
+
+def the_buyer() -> Buyer:
+    """The signed-in parent as who pays."""
+    visitor = the_visitor()
+    return Buyer(the_household_id(), visitor.account_id, visitor.email)
+
+
+def _number(name: str) -> int:
+    """A whole number that a form of ours always carries. Raises `NotFound` for anything else."""
+    text = request.form.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise NotFound
+    return int(text)
+
+
+@blueprint.get("/panier")
+@open_to("parents")
+def basket() -> str:
+    """What is about to be bought."""
+    return _basket_page(None)
+
+
+def _basket_page(refusal: Refusal | None) -> str:
+    household_id, now = the_household_id(), request_now()
+    with reading() as db:
+        meals = meals_of_household(db, household_id)
+        purses = {purse.regie_id: purse for purse in top_up.purses(db, household_id)} if meals else {}
+        pending = queries.payment_under_way(db, household_id) if _any_completing(meals) else None
+        remember_header(queries.header(db, household_id))
+    views = baskets.baskets(meals, now)
+    return render_template(
+        "checkout/basket.html",
+        baskets=views,
+        balances={view.basket_id: purses[view.regie_id].balance_cents for view in views if view.regie_id in purses},
+        pending=pending,
+        refusal=refusal,
+    )
+
+
+def _any_completing(meals: list[BasketMeal]) -> bool:
+    return any(meal.basket_state == "completing" for meal in meals)
+
+
+@blueprint.post("/panier/retirer")
+@open_to("parents")
+def remove() -> Response | tuple[str, int]:
+    """Take single meals out of the basket."""
+    lines = [
+        int(text) for text in request.form.getlist("ligne") if text.isascii() and text.isdigit() and len(text) < 19
+    ]
+    with transaction() as db:
+        removed = cart.operations.remove_lines(db, the_household_id(), lines, request_now())
+    if not removed:
+        raise NotFound
+    flash(_("%(meals)s hors du panier.", meals=plural(removed, "repas")), "ok")
+    return redirect(url_for("checkout.basket"), 303)
+
+
+@blueprint.post("/panier/nouveaux-prix")
+@open_to("parents")
+def accept_prices() -> Response:
+    """Accept the prices that hold now for the meals whose price has changed."""
+    now, basket_id = request_now(), _number("panier")
+    with transaction() as db:
+        if not cart.operations.lock_open(db, the_household_id(), basket_id):
+            raise NotFound
+        changed = {
+            meal.line_id: (meal.price_id, meal.price_cents)
+            for meal in meals_of_basket(db, basket_id)
+            if meal.price_id is not None and meal.price_cents is not None and meal.price_id != meal.tariff_price_id
+        }
+        if changed:
+            cart.operations.requote(db, basket_id, changed, now)
+    return redirect(url_for("checkout.basket"), 303)
+
+
+@blueprint.post("/panier/payer/porte-monnaie")
+@open_to("parents")
+def pay_from_wallet() -> Response | tuple[str, int]:
+    """Pay the basket from the wallet."""
+    basket_id, seen_cents = _number("panier"), _number("total")
+    try:
+        with transaction() as db:
+            number = place.pay_from_wallet(db, the_buyer(), basket_id, seen_cents, request_now())
+    except BASKET_REFUSALS as refusal:
+        return _basket_page(refusal), refusal.status
+    return redirect(url_for("orders.order", number=number), 303)
+
+
+@blueprint.post("/panier/payer/carte")
+@open_to("parents")
+def pay_by_card() -> Response | tuple[str, int]:
+    """Hold the basket's places and go to the payment page."""
+    basket_id, seen_cents, now, buyer = _number("panier"), _number("total"), request_now(), the_buyer()
+    try:
+        with transaction() as db:
+            held = place.hold_for_card(db, buyer, basket_id, seen_cents, card.the_gateways(), now)
+        if isinstance(held, str):
+            return redirect(url_for("orders.order", number=held), 303)
+        pay_url = card.start(held, buyer.email, now)
+    except BASKET_REFUSALS as refusal:
+        return _basket_page(refusal), refusal.status
+    return redirect(pay_url or url_for("checkout.payment", key=held.key), 303)
+
+
+@blueprint.get("/paiement/retour/<key>")
+@open_to("parents")
+def come_back(key: str) -> Response:
+    """Where the payment page sends the browser. The provider is asked at once: the answer may write what it says.
+
+    The one page that changes something on a GET: a provider can only send a browser back, and settling twice is harmless.
+    """
+    found = _own_payment(key)
+    if found.state in UNDECIDED:
+        card.ask_and_settle(found, request_now())
+    return redirect(url_for("checkout.payment", key=key, retour=1), 303)
+
+
+def _own_payment(key: str) -> queries.PaymentFacts:
+    with reading() as db:
+        payment = queries.find_payment(db, key)
+    if payment is None or payment.household_id != the_household_id():
+        raise NotFound
+    return payment
+
+
+@blueprint.get("/paiement/<key>")
+@open_to("parents")
+def payment(key: str) -> str | Response:
+    """The state of a payment: never "failed" while it is not known."""
+    found = _own_payment(key)
+    if found.state == "confirmed":
+        return _after(found)
+    return render_template("checkout/payment.html", payment=found, back=request.args.get("retour") == "1")
+
+
+@blueprint.post("/paiement/<key>/verifier")
+@open_to("parents")
+def verify(key: str) -> Response:
+    """Ask the provider now."""
+    found = _own_payment(key)
+    if found.state in UNDECIDED:
+        card.ask_and_settle(found, request_now())
+    return redirect(url_for("checkout.payment", key=key), 303)
+
+
+@blueprint.post("/paiement/<key>/abandonner")
+@open_to("parents")
+def abandon(key: str) -> Response:
+    """Give the payment up; the meals stay in the basket."""
+    found = _own_payment(key)
+    if found.state in ("created", "sent"):
+        card.abandon(found, request_now())
+    return redirect(url_for("checkout.payment", key=key), 303)
+
+
+def _after(found: queries.PaymentFacts) -> Response:
+    if found.order_number is not None:
+        return redirect(url_for("orders.order", number=found.order_number), 303)
+    return redirect(url_for("checkout.basket" if found.back_to_basket else "wallet.statement"), 303)
+
+
+@blueprint.get("/recharger")
+@open_to("parents")
+def choose_top_up() -> str:
+    """Choose how much to put into the wallet."""
+    return _top_up_page(None, "")
+
+
+def _top_up_page(error: str | None, typed: str) -> str:
+    with reading() as db:
+        purses = top_up.purses(db, the_household_id())
+    return render_template("checkout/top_up.html", purses=purses, suggested=SUGGESTED_CENTS, error=error, typed=typed)
+
+
+@blueprint.post("/recharger")
+@open_to("parents")
+def top_up_wallet() -> Response | tuple[str, int]:
+    """Open a top-up and go to the payment page."""
+    typed, now, buyer = request.form.get("montant_libre", "").strip(), request_now(), the_buyer()
+    back_to_basket = request.form.get("panier") == "1"
+    try:
+        cents = parse_euros(typed or request.form.get("montant", ""))
+        with transaction() as db:
+            opened = top_up.open_top_up(db, buyer, _number("regie"), cents, card.the_gateways(), back_to_basket, now)
+        pay_url = card.start(opened, buyer.email, now)
+    except (AmountRefused, TopUpRefused, GatewayRefused) as refusal:
+        return _top_up_page(refusal.sentence, typed), refusal.status
+    return redirect(pay_url or url_for("checkout.payment", key=opened.key), 303)
