@@ -1,14 +1,49 @@
 """Reads of people."""
 
 import hashlib
-from collections.abc import Collection
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import date, datetime
+from typing import NamedTuple
 
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
-from accounts.models import Account, HouseholdBeneficiary, HouseholdMember, LoginSession, StaffRole
+from accounts.errors import LinkSpent
+from accounts.models import (
+    Account,
+    AccountLink,
+    Beneficiary,
+    Consent,
+    HouseholdBeneficiary,
+    HouseholdMember,
+    LoginSession,
+    StaffRole,
+)
 from shop.access import Visitor
+from shop.errors import NotFound
+from shop.words import gettext as _
+
+
+def relation_words(relation: str) -> str:
+    """What a household's holder is to a beneficiary, as families read it."""
+    return {
+        "father": _("Père"),
+        "mother": _("Mère"),
+        "guardian": _("Tuteur ou tutrice"),
+        "grandparent": _("Grand-parent"),
+        "self": _("Moi-même"),
+        "other": _("Autre"),
+    }[relation]
+
+
+def diet_words(diet: str) -> str:
+    """A diet as families and kitchens read it."""
+    return {
+        "standard": _("Sans régime particulier"),
+        "no_pork": _("Sans porc"),
+        "no_meat": _("Sans viande"),
+        "vegetarian": _("Végétarien"),
+    }[diet]
 
 
 def digest(token: str) -> str:
@@ -221,7 +256,7 @@ def consents_of(db: Session, account_id: int) -> dict[str, datetime]:
     rows = db.execute(
         select(Consent.kind, Consent.given_at).where(Consent.account_id == account_id, Consent.revoked_at.is_(None))
     )
-    return {kind: given_at for kind, given_at in rows}
+    return {row.kind: row.given_at for row in rows}
 
 
 class Connection(NamedTuple):
