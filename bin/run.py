@@ -39,11 +39,11 @@ def main() -> int:
     prepared = supervisor.run(prepare)
     if prepared or supervisor.asked_to_stop:
         return prepared
-    supervisor.start("web server", serve)
-    supervisor.start("worker", work)
+    supervisor.start("serveur web", serve)
+    supervisor.start("travaux de fond", work)
     # localhost rather than 127.0.0.1: the links that the shop writes say so, and a cookie belongs to one name.
     address = os.environ.get("BASE_URL") or f"http://localhost:{port}"
-    supervisor.when_ready(host, int(port), lambda: print(f"\nReady: {address}  (Ctrl-C ends it)", flush=True))
+    supervisor.when_ready(host, int(port), lambda: print(f"\n{address}  (Ctrl-C pour arrêter)", flush=True))
     return supervisor.watch()
 
 
@@ -84,14 +84,14 @@ def flask(arguments: list[str]) -> None:
 def address_trouble(host: str, port: str) -> str | None:
     """A sentence when nothing can listen at this address, or None."""
     if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        return f"PORT must be a number from 1 to 65535, not {port!r}."
+        return f"PORT doit être un nombre de 1 à 65535, et non {port!r}."
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind(address)
     except OSError as error:
-        return f"Nothing can listen on {host}:{port} ({error.strerror}). Another port: PORT=5001 make run"
+        return f"Impossible d’écouter sur {host}:{port} ({error.strerror}). Pour un autre port : PORT=5001 make run"
     return None
 
 
@@ -142,7 +142,7 @@ class Supervisor:
         if self.asked_to_stop:
             return 0
         for name, code in ended.items():
-            print(f"The {name} ended by itself (exit code {code}); everything was stopped.", file=sys.stderr)
+            print(f"Arrêt inattendu : {name} (code {code}) ; tout a été arrêté.", file=sys.stderr)
         return max((code for code in ended.values() if code > 0), default=1)
 
     def _all_running(self) -> bool:
