@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from catalog.errors import ImportRefused
@@ -443,16 +443,19 @@ def describe_refresh(reports: Mapping[int, RefreshReport]) -> str:
 
 
 def write_menus(db: Session, service_ids: Collection[int], menus: Mapping[date, str]) -> None:
-    """Write the menu of each day (dishes, one a line) on the days of these services."""
+    """Write the menu of each day (dishes, one a line) on the open days of these services."""
     if not menus or not service_ids:
         return
-    table = ServiceDay.__table__
-    db.connection().execute(
-        update(table)  # type: ignore[arg-type]
-        .where(table.c.service_id.in_(sorted(service_ids)), table.c.day == bindparam("on"))
-        .values(menu=bindparam("dishes")),
-        [{"on": day, "dishes": dishes} for day, dishes in menus.items()],
+    days = db.execute(
+        select(ServiceDay.id, ServiceDay.day).where(
+            ServiceDay.service_id.in_(service_ids),
+            ServiceDay.day.between(min(menus), max(menus)),
+            ServiceDay.is_open,
+        )
     )
+    served = [{"id": key, "menu": menus[day]} for key, day in days if day in menus]
+    if served:
+        db.execute(update(ServiceDay), served)
 
 
 def _known_days(db: Session, service_id: int, from_day: date, until_day: date) -> dict[date, Any]:

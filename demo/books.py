@@ -272,7 +272,7 @@ def _with_top_ups(
     )
     happened: list[Purchase | Cancelling] = sorted([*purchases, *cancellings], key=_when)
     events: list[Event] = []
-    balance, last_at = 0, newest - timedelta(days=365)
+    balance, last_at = 0, datetime.min.replace(tzinfo=newest.tzinfo)
     last_top_up: int | None = None
     for event in happened:
         at = _when(event)

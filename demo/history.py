@@ -19,9 +19,10 @@ class Day:
 
 @dataclass(frozen=True)
 class Meal:
-    """A meal that a beneficiary books."""
+    """A meal that a beneficiary books, having had the right to since `since`."""
 
     beneficiary_id: int
+    since: datetime
     day: Day
     tariff_id: int
     price_id: int
@@ -48,11 +49,12 @@ def plan_purchases(
     settlements: Sequence[str],
     days_an_order: int,
     cancel_share: float,
-    not_before: datetime,
     now: datetime,
     random: Random,
 ) -> list[Purchase]:
-    """Meals put into orders of so many days each, placed in time before the first meal's deadline and never after `now`.
+    """Meals put into orders of so many days each, placed before the first meal's deadline and never after `now`.
+
+    An order that could not have been placed is left out.
 
     `settlements` are used in turn. A meal is cancelled with the probability `cancel_share`, in time and in the past.
     """
@@ -63,11 +65,12 @@ def plan_purchases(
     purchases: list[Purchase] = []
     for number, (_period, group) in enumerate(groupby(sorted(meals, key=lambda meal: meal.day.day), key=period)):
         chosen = tuple(group)
-        deadline = min(meal.day.book_deadline_at for meal in chosen)
-        placed_at = max(deadline - timedelta(minutes=random.randint(60, 5 * 24 * 60)), not_before)
-        # A deadline that is still ahead: the family has booked these days already, within the last days.
+        deadline, since = min(meal.day.book_deadline_at for meal in chosen), max(meal.since for meal in chosen)
+        placed_at = deadline - timedelta(minutes=random.randint(60, 5 * 24 * 60))
         if placed_at > now:
-            placed_at = max(now - timedelta(minutes=random.randint(60, 3 * 24 * 60)), not_before)
+            # The deadline is still ahead: the family has booked these days already, within the last days.
+            placed_at = now - timedelta(minutes=random.randint(60, 3 * 24 * 60))
+        placed_at = max(placed_at, since)
         if placed_at >= min(deadline, now):
             continue
         cancelled: dict[int, datetime] = {}
