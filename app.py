@@ -18,6 +18,8 @@ import accounts.queries
 import cart.models
 import catalog.models
 import catalog.views
+import checkout.reconcile
+import checkout.webhooks
 import enrolments.mails
 import enrolments.models
 import enrolments.views
@@ -26,6 +28,10 @@ import payments.models
 import payments.views
 import shop.models
 import wallet.models
+from catalog.cli import catalog_commands
+from checkout.cli import books_commands
+from demo.cli import demo_commands
+from demo.load import list_accounts
 from payments.gateways.base import Gateway
 from payments.gateways.sandbox import SandboxGateway, call_back
 from shop import cli as shop_cli
@@ -97,21 +103,31 @@ def _open_the_rooms(app: Flask) -> None:
         pages.blueprint,
         catalog.views.blueprint,
         enrolments.views.blueprint,
+        checkout.webhooks.blueprint,
     )
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     if app.extensions["shop.config"].demo:
         app.register_blueprint(demo_letters.blueprint)
-    for group in (shop_cli.database_commands, shop_cli.job_commands):
+    for group in (
+        books_commands,
+        catalog_commands,
+        demo_commands,
+        shop_cli.database_commands,
+        shop_cli.job_commands,
+    ):
         app.cli.add_command(group)
 
 
 def _hand_down(app: Flask, config: Config) -> None:
     app.extensions["shop.letters"] = {**enrolments.mails.LETTERS}
-    app.extensions["shop.jobs"] = [Recurring("letters", timedelta(seconds=2), send_letters)]
+    app.extensions["shop.jobs"] = [
+        Recurring("letters", timedelta(seconds=2), send_letters),
+        Recurring("reconcile", timedelta(seconds=30), checkout.reconcile.reconcile),
+    ]
     if "sandbox" in app.extensions["payments.gateways"]:
         app.extensions["shop.jobs"].append(Recurring("sandbox_callbacks", timedelta(seconds=2), call_back))
-    app.extensions["shop.demo_accounts"] = tuple
+    app.extensions["shop.demo_accounts"] = list_accounts
     app.extensions["shop.header"] = lambda: g.get("header")
 
 

@@ -56,7 +56,7 @@ def prepare() -> None:
     if is_empty():
         click.echo(_("Chargement de la ville de démonstration…"))
         load(request_now())
-    click.echo(_("Comptes de la démonstration (flask demo accounts les redit) :"))
+    click.echo(_("Comptes de la démonstration (adresse, mot de passe, rôle, [secret de la double authentification]) :"))
     for line in describe_accounts():
         click.echo(line)
 

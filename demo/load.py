@@ -410,18 +410,11 @@ def _price_on(prices: dict[int, list[Price]], tariff_id: int, day: date) -> tupl
 
 
 def describe_accounts() -> list[str]:
-    """The sign-ins, one block of lines each kind, for a terminal."""
-    lines = []
-    for account in list_accounts():
-        lines.append(f"  {account.email}  {account.password}")
-        if account.totp_secret:
-            lines.append(
-                _(
-                    "      %(role)s ; double authentification : %(secret)s",
-                    role=account.role,
-                    secret=account.totp_secret,
-                )
-            )
-        else:
-            lines.append(f"      {account.role}")
-    return lines
+    """The sign-ins for a terminal, one a line: address, password, who it is, the secret of the second factor."""
+    accounts = list_accounts()
+    address, password = (max(len(getattr(account, name)) for account in accounts) for name in ("email", "password"))
+    return [
+        f"  {account.email:{address}}  {account.password:{password}}  {account.role}"
+        + (f"  [{account.totp_secret}]" if account.totp_secret else "")
+        for account in accounts
+    ]
