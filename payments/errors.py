@@ -2,16 +2,13 @@
 
 GatewayDown         503: the provider did not answer in time, or answered that it cannot
 GatewayRefused      503: the provider refused what we asked; nothing was created there
-GatewayMissing      503: no gateway of this name is in use here
 AttemptUnderWay     409: the order awaits the outcome of an earlier attempt
-AmountOutOfBounds   422: the gateway takes no such amount
 CardRefused         422: the sandbox's card was refused, or is none of its test cards
 
 EventRefused and MoveRefused are no refusals to a person: the first answers a provider, the second stops a mistake of ours.
 """
 
 from shop.errors import Conflict, Refusal
-from shop.money import format_euros
 from shop.words import gettext as _
 
 
@@ -41,16 +38,6 @@ class GatewayRefused(Refusal):
         self.reason = reason
 
 
-class GatewayMissing(Refusal):
-    """No gateway of this name is in use: its settings are missing."""
-
-    status = 503
-
-    def __init__(self, provider: str) -> None:
-        super().__init__(_("Le paiement par carte n’est pas ouvert pour l’instant."))
-        self.provider = provider
-
-
 class EventRefused(Exception):
     """A notice whose sender cannot be told: forged, stale or unreadable. Nothing of it is kept."""
 
@@ -67,18 +54,6 @@ class AttemptUnderWay(Conflict):
             _("Un paiement de cette commande est déjà en cours. Attendez son résultat avant de recommencer.")
         )
         self.payment_key = payment_key
-
-
-class AmountOutOfBounds(Refusal):
-    """The amount is below what the gateway takes, or above."""
-
-    def __init__(self, cents: int, minimum_cents: int, maximum_cents: int) -> None:
-        super().__init__(
-            _("Le paiement par carte est possible à partir de %(amount)s.", amount=format_euros(minimum_cents))
-            if cents < minimum_cents
-            else _("Le paiement par carte est possible jusqu’à %(amount)s.", amount=format_euros(maximum_cents))
-        )
-        self.cents = cents
 
 
 class CardRefused(Refusal):

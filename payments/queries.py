@@ -9,73 +9,40 @@ from sqlalchemy.orm import Session
 from payments.gateways.base import Notice
 from payments.models import Payment, PaymentEvent
 from payments.rules import ASK_AGAIN_AFTER, ASK_FIRST_AFTER, UNSETTLED
-from shop.errors import NotFound
 
 
 @dataclass(frozen=True)
-class PaymentFacts:
-    """A payment, as pages and flows read it."""
+class Attempt:
+    """A payment, as far as its provider is asked about it."""
 
     id: int
     key: str
-    purpose: str
-    household_id: int
-    order_id: int | None
     provider: str
     provider_reference: str | None
-    pay_url: str | None
-    cents: int
-    currency: str
     live: bool
     state: str
-    back_to_basket: bool
     created_at: datetime
     expires_at: datetime
 
-    @property
-    def unsettled(self) -> bool:
-        """Whether its outcome is still awaited."""
-        return self.state in UNSETTLED
 
-
-_FACTS = (
+_ATTEMPT = (
     Payment.id,
     Payment.key,
-    Payment.purpose,
-    Payment.household_id,
-    Payment.order_id,
     Payment.provider,
     Payment.provider_reference,
-    Payment.pay_url,
-    Payment.cents,
-    Payment.currency,
     Payment.live,
     Payment.state,
-    Payment.back_to_basket,
     Payment.created_at,
     Payment.expires_at,
 )
 
 
-def _first(db: Session, *conditions: ColumnElement[bool]) -> PaymentFacts | None:
-    row = db.execute(select(*_FACTS).where(*conditions)).first()
-    return None if row is None else PaymentFacts(**row._mapping)
+def _first(db: Session, *conditions: ColumnElement[bool]) -> Attempt | None:
+    row = db.execute(select(*_ATTEMPT).where(*conditions)).first()
+    return None if row is None else Attempt(*row)
 
 
-def find_payment(db: Session, key: str) -> PaymentFacts | None:
-    """The payment with this key."""
-    return _first(db, Payment.key == key)
-
-
-def household_payment(db: Session, key: str, household_id: int) -> PaymentFacts:
-    """The household's payment with this key. Raises `NotFound`, also for another family's."""
-    facts = _first(db, Payment.key == key, Payment.household_id == household_id)
-    if facts is None:
-        raise NotFound
-    return facts
-
-
-def find_noticed(db: Session, provider: str, notice: Notice) -> PaymentFacts | None:
+def find_noticed(db: Session, provider: str, notice: Notice) -> Attempt | None:
     """The payment of a provider that a notice is about: by its name there, or by ours."""
     if notice.reference is not None:
         facts = _first(db, Payment.provider == provider, Payment.provider_reference == notice.reference)
@@ -92,13 +59,13 @@ def is_known(db: Session, provider: str, event_key: str) -> bool:
     return db.scalar(known) is not None
 
 
-def due_for_asking(db: Session, now: datetime, limit: int) -> list[PaymentFacts]:
+def due_for_asking(db: Session, now: datetime, limit: int) -> list[Attempt]:
     """Unsettled payments whose provider should be asked now, those never asked first, then the longest unasked."""
     again: list[ColumnElement[bool]] = []
     for age, pause in ASK_AGAIN_AFTER:
         again.append(and_(Payment.created_at > now - age, Payment.checked_at <= now - pause))
     rows = db.execute(
-        select(*_FACTS)
+        select(*_ATTEMPT)
         .where(
             Payment.state.in_(sorted(UNSETTLED)),
             Payment.created_at <= now - ASK_FIRST_AFTER,
@@ -112,4 +79,4 @@ def due_for_asking(db: Session, now: datetime, limit: int) -> list[PaymentFacts]
         .order_by(Payment.checked_at.is_not(None), Payment.checked_at, Payment.id)
         .limit(limit)
     )
-    return [PaymentFacts(**row._mapping) for row in rows]
+    return [Attempt(*row) for row in rows]

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Literal, Protocol
 
-from payments.errors import AmountOutOfBounds
 from payments.gateways.base import Seen
 
 Verdict = Literal[
@@ -85,9 +84,3 @@ def judge(payment: Awaited, seen: Seen) -> Verdict:
     if seen.cents != payment.cents:
         return "amount_mismatch"
     return "confirm"
-
-
-def check_amount(cents: int, minimum_cents: int, maximum_cents: int) -> None:
-    """Raises `AmountOutOfBounds` unless the amount lies within what a gateway takes."""
-    if not minimum_cents <= cents <= maximum_cents:
-        raise AmountOutOfBounds(cents, minimum_cents, maximum_cents)

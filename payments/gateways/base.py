@@ -18,10 +18,13 @@ __all__ = [
     "Seen",
     "SeenState",
     "Started",
+    "Topic",
     "leave_the_house",
 ]
 
 SeenState = Literal["open", "processing", "paid", "expired", "unknown"]
+Topic = Literal["payment", "money_back", "other"]
+"""What an event is about: a payment's outcome, money that goes back (a refund, a dispute), or nothing that we act upon."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class Notice:
     """The payment's name at the provider, when the event says so."""
     payment_key: str | None
     live: bool
+    about: Topic = "payment"
     account: str | None = None
     """The account at the provider that it happened on, when it is not our own."""
 
@@ -125,8 +129,11 @@ class Gateway(Protocol):
         """What the provider says now."""
         ...
 
-    def find(self, key: str, since: datetime) -> Seen | None:
-        """A payment by our own name, started at `since` or soon after: for when the answer of `start` was lost."""
+    def find(self, key: str, since: datetime | None = None) -> Seen | None:
+        """A payment by our own name, for when the answer of `start` was lost.
+
+        It was started at `since` or soon after; without it, within the last hour.
+        """
         ...
 
     def expire(self, reference: str) -> None:

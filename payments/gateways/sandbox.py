@@ -157,7 +157,7 @@ class SandboxGateway:
         leave_the_house()
         return self._look(SandboxPayment.reference == reference) or Seen(reference, None, "unknown", None, None, False)
 
-    def find(self, key: str, since: datetime) -> Seen | None:
+    def find(self, key: str, since: datetime | None = None) -> Seen | None:
         """The payment with our key, whenever it was started."""
         leave_the_house()
         return self._look(SandboxPayment.payment_key == key)

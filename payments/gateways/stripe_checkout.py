@@ -7,9 +7,11 @@ from typing import Any, TypeVar
 import stripe
 import structlog
 from stripe.checkout import Session
+from stripe.params.checkout import SessionListParamsCreated
 
 from payments.errors import EventRefused, GatewayDown, GatewayRefused
 from payments.gateways.base import Asked, Notice, Seen, SeenState, Started, leave_the_house
+from shop.clock import request_now
 from shop.config import Config
 
 log = structlog.get_logger(__name__)
@@ -22,8 +24,22 @@ NETWORK_RETRIES = 2
 TOLERANCE_SECONDS = 300
 SEARCHED_FOR = timedelta(minutes=10)
 """How long after our own row a session that was started for it may have been created at Stripe."""
+SKEW = timedelta(minutes=2)
+"""How far apart Stripe's clock and ours may be."""
 SEARCHED_AT_MOST = 2000
 DESCRIPTION_LENGTH = 250
+
+SETTLING = frozenset(
+    {
+        "checkout.session.completed",
+        "checkout.session.async_payment_succeeded",
+        "checkout.session.async_payment_failed",
+        "checkout.session.expired",
+        "payment_intent.succeeded",
+    }
+)
+"""Events after which a session is asked for. `payment_intent.payment_failed` is none: another card may be tried."""
+MONEY_BACK = ("refund.", "charge.refunded", "charge.dispute.")
 
 
 class StripeGateway:
@@ -97,16 +113,18 @@ class StripeGateway:
             raise
         return _seen(session)
 
-    def find(self, key: str, since: datetime) -> Seen | None:
-        """The session that was started for our key at `since`.
+    def find(self, key: str, since: datetime | None = None) -> Seen | None:
+        """The session that was started for our key at `since`, or within the last hour.
 
         By listing: it is up to date at once, where Stripe's search lags by a minute or more, and unlike asking again with
         the same idempotency key it opens nothing when the first call never arrived.
         """
-        first, last = int((since - timedelta(minutes=2)).timestamp()), int((since + SEARCHED_FOR).timestamp())
+        start = (since or request_now() - timedelta(hours=1)) - SKEW
+        end = (since + SEARCHED_FOR if since else request_now()) + SKEW
+        window: SessionListParamsCreated = {"gte": int(start.timestamp()), "lte": int(end.timestamp())}
 
         def look() -> Session | None:
-            sessions = self._client.v1.checkout.sessions.list({"created": {"gte": first, "lte": last}, "limit": 100})
+            sessions = self._client.v1.checkout.sessions.list({"created": window, "limit": 100})
             for number, session in enumerate(sessions.auto_paging_iter()):
                 if session.client_reference_id == key:
                     return session
@@ -180,13 +198,14 @@ def _seen(session: Session) -> Seen:
 
 def _notice(event: dict[str, Any]) -> Notice:
     """What an event is about. Sessions carry our key by themselves; intents and charges in their metadata."""
-    thing = event["data"]["object"]
+    thing, kind = event["data"]["object"], event["type"]
     key = thing.get("client_reference_id") or (thing.get("metadata") or {}).get("payment")
     return Notice(
         key=event["id"],
-        kind=event["type"],
+        kind=kind,
         reference=thing["id"] if thing["object"] == "checkout.session" else None,
         payment_key=key,
         live=event["livemode"],
+        about="payment" if kind in SETTLING else "money_back" if kind.startswith(MONEY_BACK) else "other",
         account=event.get("account"),
     )
