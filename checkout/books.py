@@ -229,7 +229,7 @@ CHECKS = (
         LEFT JOIN postings s ON s.entry_id = e.id
         LEFT JOIN ledger_accounts a ON a.id = s.ledger_account_id
         WHERE e.kind IN ('wallet_payment', 'card_payment')
-        GROUP BY e.id, o.id, o.total_cents, o.regie_id, p.order_id
+        GROUP BY e.id, e.regie_id, o.id, o.total_cents, o.regie_id, p.order_id
         HAVING o.id IS NULL OR e.regie_id <> o.regie_id OR p.order_id <> o.id
             OR sum(CASE WHEN a.kind = 'sales' THEN s.cents ELSE 0 END) <> o.total_cents
             OR sum(CASE WHEN a.kind = 'wallet' AND e.kind = 'wallet_payment' AND a.household_id = o.household_id
@@ -264,7 +264,7 @@ CHECKS = (
         LEFT JOIN postings s ON s.entry_id = e.id
         LEFT JOIN ledger_accounts a ON a.id = s.ledger_account_id
         WHERE e.kind = 'cancelled_meal'
-        GROUP BY e.id, r.id, r.cents, o.regie_id
+        GROUP BY e.id, e.regie_id, r.id, r.cents, o.regie_id
         HAVING r.id IS NULL OR o.regie_id IS NULL OR e.regie_id <> o.regie_id
             OR sum(CASE WHEN a.kind = 'wallet' AND a.household_id = o.household_id
                         THEN s.cents ELSE 0 END) <> r.cents

@@ -25,10 +25,10 @@ def check() -> None:
             mark = "ok" if checked.finding is None else "!!"
             words = f"{mark} {checked.check.invariant:>2}  {checked.seconds:6.2f} s  "
             if checked.finding is None:
-                click.echo(words + _("pas de %(what)s", what=checked.check.sentence))
+                click.echo(words + _("aucun cas : %(what)s", what=checked.check.sentence))
             else:
                 wrong += 1
-                click.echo(words + checked.finding.sentence + ": " + ", ".join(checked.finding.examples))
+                click.echo(words + checked.finding.sentence + " : " + ", ".join(checked.finding.examples))
     seconds = f"{time.perf_counter() - started:.1f}".replace(".", ",")
     click.echo()
     if wrong:

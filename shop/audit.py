@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -24,7 +24,7 @@ class Broken:
 
 def digest(previous: str, number: int, at: datetime, who: int | None, action: str, subject: str, facts: object) -> str:
     """The digest of one line (format 1): SHA-256 over its fields and the digest of the line before."""
-    fields = [1, previous, number, at.isoformat(timespec="microseconds"), who, action, subject, facts]
+    fields = [1, previous, number, at.astimezone(UTC).isoformat(timespec="microseconds"), who, action, subject, facts]
     return hashlib.sha256(json.dumps(fields, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 

@@ -10,12 +10,16 @@ from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.orm import Session
 
 from shop.config import ROOT
 from shop.database import Base, Database
 
 UPGRADE_LOCK = 7_204_611
 """The advisory lock of an upgrade on PostgreSQL: of several starting at once, one upgrades and the others wait."""
+
+APPEND_ONLY = ("audit_lines", "journal_entries", "payment_events", "postings")
+"""Tables that triggers protect from change: see the migration "Books are append-only"."""
 
 
 def _config(connection: Connection | None = None) -> AlembicConfig:
@@ -80,3 +84,27 @@ def write_migration(database: Database, message: str) -> None:
     """Write a migration file with the difference between schema and models, to be read and completed by hand."""
     with _upgrading(database) as connection:
         command.revision(_config(connection), message, autogenerate=True)
+
+
+def missing_guards(db: Session) -> list[str]:
+    """The triggers that should protect the books and are not there, or are switched off: "postings: delete", …
+
+    PostgreSQL has one more than SQLite: at commit, an entry that does not sum to zero is refused ("postings: insert").
+    """
+    expected = {(table, verb) for table in APPEND_ONLY for verb in ("update", "delete")}
+    found: set[tuple[str, str]] = set()
+    if db.get_bind().dialect.name == "postgresql":
+        expected.add(("postings", "insert"))
+        # Of the bits of tgtype, 4 is INSERT, 8 is DELETE, 16 is UPDATE. "O" and "A" are the two ways to be in force.
+        for table, bits in db.execute(
+            text(
+                "SELECT c.relname, t.tgtype FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+                " WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND pg_table_is_visible(c.oid)"
+            )
+        ):
+            found.update((table, verb) for bit, verb in ((4, "insert"), (8, "delete"), (16, "update")) if bits & bit)
+    else:
+        for table, sql in db.execute(text("SELECT tbl_name, sql FROM sqlite_master WHERE type = 'trigger'")):
+            if "RAISE(ABORT" in sql:
+                found.update((table, verb) for verb in ("update", "delete") if f"BEFORE {verb.upper()}" in sql)
+    return [f"{table}: {verb}" for table, verb in sorted(expected - found)]

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,7 @@ from werkzeug.test import TestResponse
 from accounts.models import LoginSession
 from accounts.queries import digest
 from app import create_app
+from checkout import books
 from shop import schema
 from shop.clock import PARIS, StoppedClock
 from shop.config import Config
@@ -35,13 +36,14 @@ from tests.factory import Person, Town
 
 pytest_plugins = ["tests.postgres"]
 
-START = datetime(2026, 11, 19, 8, 0, tzinfo=PARIS)
-"""When every test begins: a Thursday morning of a school week."""
+START = datetime(2026, 11, 19, 8, 0, tzinfo=PARIS).astimezone(UTC)
+"""When every test begins: eight o'clock in Paris on a Thursday of a school week."""
 
 MakeApp = Callable[..., Flask]
 OpenSession = Callable[[], AbstractContextManager[Session]]
 CountStatements = Callable[[], AbstractContextManager["Statements"]]
 SignIn = Callable[[FlaskClient, Person], str]
+BooksHold = Callable[[], None]
 Submit = Callable[..., TestResponse]
 SendLetters = Callable[[], list[EmailMessage]]
 
@@ -239,6 +241,18 @@ def write(app: Flask) -> OpenSession:
             yield db
 
     return opened
+
+
+@pytest.fixture
+def books_hold(app: Flask) -> BooksHold:
+    """`books_hold()` — every invariant of the books, verified; to be called at the end of every flow."""
+
+    def verify() -> None:
+        with app.app_context(), reading() as db:
+            findings = books.check(db)
+        assert not findings, findings
+
+    return verify
 
 
 @dataclass

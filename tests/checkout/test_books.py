@@ -1,0 +1,296 @@
+"""The checker finds what is wrong. A checker that cannot fail is a lie: every check has its planted violation here."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from checkout import books
+from shop import audit
+from tests.conftest import OpenSession
+from tests.factory import Town
+
+LIVE_BASKET = """
+    INSERT INTO baskets (id, household_id, regie_id, state, created_at, changed_at)
+    SELECT {id}, household_id, regie_id, '{state}', created_at, changed_at FROM baskets LIMIT 1"""
+
+PLANTS: dict[str, list[str]] = {
+    "écritures dont les lignes ne tombent pas à zéro": ["UPDATE postings SET cents = cents + 1 WHERE id = 1"],
+    "écritures sans aucune ligne": ["DELETE FROM postings WHERE entry_id = 1"],
+    "régies dont les comptes ne tombent pas à zéro": [
+        "UPDATE ledger_accounts SET balance_cents = balance_cents + 1 WHERE kind = 'sales'",
+    ],
+    "lignes sans leur écriture ou leur compte, ou à cheval sur deux régies": [
+        "UPDATE postings SET ledger_account_id = 999 WHERE id = 1",
+        "UPDATE postings SET entry_id = 999 WHERE id = 1",
+        "UPDATE postings SET regie_id = 2 WHERE id = 1",
+    ],
+    "comptes dont le solde n’est pas la somme de leurs lignes": [
+        "UPDATE ledger_accounts SET balance_cents = balance_cents + 1 WHERE kind = 'wallet'",
+        "DELETE FROM postings WHERE ledger_account_id = (SELECT min(id) FROM ledger_accounts WHERE kind = 'sales')",
+    ],
+    "lignes dont le solde après coup n’est pas la somme des lignes jusque-là": [
+        "UPDATE postings SET balance_cents = balance_cents + 1 WHERE id = 1",
+    ],
+    "lignes qui laissent un porte-monnaie sous zéro": [
+        "UPDATE postings SET balance_cents = -1 WHERE ledger_account_id = 1",
+    ],
+    "porte-monnaie sous zéro": ["UPDATE ledger_accounts SET balance_cents = -1 WHERE kind = 'wallet'"],
+    "comptes tenus en double": [
+        (
+            "INSERT INTO ledger_accounts (id, regie_id, kind, household_id, balance_cents)"
+            " SELECT 999, regie_id, kind, household_id, 0 FROM ledger_accounts WHERE kind = 'sales'"
+        ),
+    ],
+    "contre-passations qui ne disent pas ce qu’elles annulent, ou écritures annulées deux fois": [
+        "UPDATE journal_entries SET kind = 'reversal' WHERE id = 2",
+        "UPDATE journal_entries SET kind = 'reversal', reverses_id = 1 WHERE id IN (2, 3)",
+    ],
+    "contre-passations qui n’annulent pas exactement leur original": [
+        "UPDATE journal_entries SET kind = 'reversal', reverses_id = 1 WHERE id = 2",
+    ],
+    "paiements reçus qui n’ont pas exactement une écriture, ou écritures d’un paiement qui n’est pas reçu": [
+        "UPDATE payments SET state = 'expired' WHERE id = 1",
+        "UPDATE payments SET state = 'quarantined' WHERE id = 1",
+        "UPDATE payments SET state = 'confirmed' WHERE state = 'sent'",
+        "DELETE FROM journal_entries WHERE payment_id = 1",
+        "UPDATE journal_entries SET payment_id = 1 WHERE kind = 'card_payment'",
+    ],
+    "écritures de carte sans leur paiement, d’une autre régie, ou d’un genre qui n’est pas le sien": [
+        "UPDATE journal_entries SET payment_id = NULL WHERE kind = 'top_up'",
+        "UPDATE payments SET regie_id = 2 WHERE id = 1",
+        "UPDATE journal_entries SET kind = 'late_payment' WHERE kind = 'top_up'",
+    ],
+    "écritures dont le montant n’est pas celui du paiement, ou crédité ailleurs que là où il doit l’être": [
+        "UPDATE payments SET cents = cents + 1 WHERE id = 1",
+        "UPDATE payments SET household_id = 2 WHERE id = 1",
+    ],
+    "écritures dont la clé ne dit pas ce qu’elles concernent": [
+        "UPDATE journal_entries SET key = 'x' WHERE kind = 'top_up'",
+        "UPDATE journal_entries SET key = 'x' WHERE kind = 'wallet_payment'",
+        "UPDATE journal_entries SET key = 'x' WHERE kind = 'cancelled_meal'",
+        "UPDATE journal_entries SET key = (SELECT key FROM journal_entries WHERE id = 1) WHERE id = 2",
+    ],
+    "commandes dont le total n’est pas la somme des repas": [
+        "UPDATE orders SET total_cents = total_cents + 1 WHERE id = 1",
+        "UPDATE reservations SET cents = cents - 1 WHERE id = 1",
+        "DELETE FROM reservations WHERE order_id = 1",
+    ],
+    "commandes payées sans exactement une écriture de paiement, ou écritures d’une commande qui n’est pas payée": [
+        "DELETE FROM journal_entries WHERE kind = 'wallet_payment'",
+        "UPDATE journal_entries SET kind = 'adjustment' WHERE kind = 'card_payment'",
+        "UPDATE orders SET state = 'pending', paid_at = NULL WHERE id = 1",
+        "UPDATE orders SET state = 'paid' WHERE state = 'pending'",
+    ],
+    "paiements de commande qui ne sont pas de son total, de sa régie ou de sa famille": [
+        "UPDATE orders SET total_cents = total_cents + 1 WHERE id = 1",
+        "UPDATE orders SET household_id = 2 WHERE id = 1",
+        "UPDATE orders SET regie_id = 2 WHERE id = 1",
+        "UPDATE journal_entries SET order_id = 1 WHERE kind = 'card_payment'",
+        "UPDATE journal_entries SET order_id = NULL WHERE kind = 'wallet_payment'",
+    ],
+    "repas annulés qui n’ont pas été recrédités": ["DELETE FROM journal_entries WHERE kind = 'cancelled_meal'"],
+    "repas recrédités deux fois": [
+        (
+            "UPDATE journal_entries SET kind = 'cancelled_meal', reservation_id ="
+            " (SELECT reservation_id FROM journal_entries WHERE kind = 'cancelled_meal') WHERE id = 1"
+        ),
+    ],
+    "crédits d’un repas qui n’est pas annulé, ou qui ne sont pas de son prix, à la famille qui l’a payé": [
+        "UPDATE reservations SET state = 'confirmed', cancelled_at = NULL WHERE state = 'cancelled'",
+        "UPDATE reservations SET cents = cents + 1 WHERE state = 'cancelled'",
+        "UPDATE orders SET household_id = 2 WHERE id = 1",
+    ],
+    "repas d’une autre famille que celle de la commande": ["UPDATE reservations SET household_id = 2 WHERE id = 1"],
+    "repas réservés deux fois pour le même enfant": [
+        (
+            "UPDATE reservations SET (beneficiary_id, service_day_id) ="
+            " (SELECT beneficiary_id, service_day_id FROM reservations WHERE id = 2) WHERE id = 3"
+        ),
+    ],
+    "jours dont le nombre de places prises n’est pas exact, ou dépasse la capacité": [
+        "UPDATE service_days SET booked_count = booked_count + 1 WHERE id = 1",
+        "UPDATE service_days SET booked_count = 0 WHERE booked_count > 0",
+        "UPDATE service_days SET capacity = 1 WHERE booked_count > 1",
+    ],
+    "repas dont l’état ne va pas avec celui de la commande": [
+        "UPDATE reservations SET state = 'released' WHERE id = 2",
+        "UPDATE orders SET state = 'expired' WHERE state = 'pending'",
+    ],
+    "repas réservés sans inscription validée à ce tarif ce jour-là": [
+        "UPDATE enrolments SET state = 'requested'",
+        "UPDATE enrolments SET valid_until = '2026-11-01'",
+        "UPDATE enrolments SET valid_from = '2027-01-01'",
+        "UPDATE enrolments SET tariff_id = 2",
+        "UPDATE enrolments SET household_id = 999",
+        # Revoked before the order was placed.
+        "UPDATE enrolments SET state = 'revoked'",
+    ],
+    "repas annulés après l’heure limite sans que le journal dise pourquoi": [
+        "UPDATE reservations SET cancelled_at = cancel_deadline_at WHERE state = 'cancelled'",
+    ],
+    "repas vendus à un prix, un tarif ou un service qui ne vont pas ensemble, ou par une autre régie": [
+        "UPDATE reservations SET tariff_price_id = 2 WHERE id = 1",
+        "UPDATE reservations SET tariff_id = 3, tariff_price_id = 3 WHERE id = 1",
+        "UPDATE orders SET regie_id = 2 WHERE id = 1",
+        "DELETE FROM tariff_prices WHERE id = 1",
+    ],
+    "prix d’un même tarif qui se chevauchent": [
+        "INSERT INTO tariff_prices (id, tariff_id, valid_from, cents) VALUES (999, 1, '2026-12-01', 400)",
+    ],
+    "paniers commandés deux fois": ["UPDATE orders SET basket_id = 1 WHERE id IN (1, 2)"],
+    "familles avec deux paniers en cours dans une régie": [
+        LIVE_BASKET.format(id=998, state="open"),
+    ],
+    "paniers en cours de paiement sans commande en attente, ou l’inverse": [
+        "UPDATE baskets SET state = 'completing'",
+        "UPDATE orders SET basket_id = 1 WHERE state = 'pending'",
+    ],
+    "régies dont les paiements reçus par carte ne sont pas ceux des comptes": [
+        "UPDATE payments SET cents = cents + 1 WHERE id = 1",
+        "UPDATE ledger_accounts SET balance_cents = balance_cents - 1 WHERE kind = 'card_clearing'",
+    ],
+    "commandes payées sans lettre de confirmation": ["DELETE FROM outbox WHERE key = 'order_paid:1'"],
+    "lettres de confirmation en trop": [
+        (
+            "INSERT INTO outbox (id, key, kind, recipient, facts, created_at, due_at, tries)"
+            " SELECT 999, 'order_paid:999', kind, recipient, facts, created_at, due_at, tries FROM outbox LIMIT 1"
+        ),
+    ],
+}
+
+
+@pytest.fixture
+def busy_town(town: Town, write: OpenSession) -> Town:
+    """Two families: orders paid from the wallet, paid by card, awaited; a cancelled meal; an open basket; an audit trail."""
+    family, other = town.family(balance_cents=5000), town.family(balance_cents=2000)
+    days = town.aiguilhe.canteen.open_days(town.now)
+    order_id = town.paid_order(family, town.aiguilhe.canteen, days[:2])
+    town.cancel(family, town.reservation_ids(order_id)[0])
+    town.paid_order(other, town.aiguilhe.canteen, days[:3], settlement="card")
+    town.pending_order(other, town.aiguilhe.canteen, days[4:6])
+    town.basket(family, town.aiguilhe.canteen, days[6:8])
+    with write() as db:
+        for number in range(3):
+            audit.note(db, town.regie_id, None, "tested", f"thing:{number}", {"n": number}, town.now)
+    return town
+
+
+@contextmanager
+def without_fences(app: Flask, *tables: str) -> Iterator[Session]:
+    """A session in which these tables have no constraint and no trigger; all of it is undone at the end."""
+    database = app.extensions["shop.database"]
+    with database.engine.connect().execution_options(reading=True) as connection:
+        if database.is_sqlite:
+            connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+            connection.exec_driver_sql("BEGIN")
+        for table in tables:
+            connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {table}_before")
+            connection.exec_driver_sql(f"CREATE TABLE {table} AS SELECT * FROM {table}_before")
+        with Session(bind=connection) as db:
+            yield db
+        connection.rollback()
+        connection.invalidate()
+
+
+def sentences(db: Session) -> set[str]:
+    return {finding.sentence for finding in books.check(db)}
+
+
+def test_clean_books_have_no_finding(busy_town: Town, read: OpenSession) -> None:
+    with read() as db:
+        assert books.check(db) == []
+
+
+def test_an_empty_database_has_no_finding(read: OpenSession) -> None:
+    with read() as db:
+        assert books.check(db) == []
+
+
+def test_every_check_has_a_planted_violation() -> None:
+    assert {check.sentence for check in books.CHECKS} == set(PLANTS)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "plant"), [(sentence, plant) for sentence, plants in PLANTS.items() for plant in plants]
+)
+def test_a_planted_violation_is_found(busy_town: Town, app: Flask, sentence: str, plant: str) -> None:
+    words = re.search(r"(?:UPDATE|DELETE FROM|INSERT INTO) (\w+)", plant)
+    assert words is not None
+    with without_fences(app, words[1]) as db:
+        if "'revoked'" in plant:
+            plant += f", decided_at = '{busy_town.now - timedelta(days=1):%Y-%m-%d %H:%M:%S.%f+00}'"
+            plant = plant.replace("+00'", "'") if app.extensions["shop.database"].is_sqlite else plant
+        changed = db.execute(text(plant))
+        assert changed.rowcount != 0, "the plant changed nothing"  # type: ignore[attr-defined]
+        assert sentence in sentences(db)
+
+
+def test_a_meal_of_a_right_revoked_later_is_in_order(busy_town: Town, read: OpenSession, write: OpenSession) -> None:
+    with write() as db:
+        db.execute(text("UPDATE enrolments SET state = 'revoked'"))
+        db.execute(text("UPDATE enrolments SET decided_at = (SELECT max(placed_at) FROM orders)"))
+    with read() as db:
+        assert books.check(db) == []
+
+
+def test_a_late_cancellation_that_the_trail_explains_is_in_order(
+    busy_town: Town, app: Flask, write: OpenSession
+) -> None:
+    with without_fences(app, "reservations") as db:
+        db.execute(text("UPDATE reservations SET cancelled_at = cancel_deadline_at WHERE state = 'cancelled'"))
+        assert sentences(db) == {"repas annulés après l’heure limite sans que le journal dise pourquoi"}
+        audit.note(db, busy_town.regie_id, None, "cancelled late", "reservation:1", {"why": "strike"}, busy_town.now)
+        assert sentences(db) == set()
+
+
+def test_a_missing_trigger_is_found(busy_town: Town, app: Flask) -> None:
+    with without_fences(app) as db:
+        if app.extensions["shop.database"].is_sqlite:
+            db.execute(text("DROP TRIGGER postings_no_update"))
+            expected: tuple[str, ...] = ("postings: update",)
+        else:
+            db.execute(text("ALTER TABLE postings DISABLE TRIGGER append_only"))
+            expected = ("postings: delete", "postings: update")
+        (finding,) = books.check(db)
+        assert (finding.invariant, finding.examples) == (3, expected)
+
+
+def test_a_missing_sum_trigger_is_found_on_postgresql(busy_town: Town, app: Flask) -> None:
+    if app.extensions["shop.database"].is_sqlite:
+        pytest.skip("SQLite has no deferred trigger")
+    with without_fences(app) as db:
+        db.execute(text("DROP TRIGGER balanced ON postings"))
+        (finding,) = books.check(db)
+        assert finding.examples == ("postings: insert",)
+
+
+def test_a_broken_audit_chain_is_found(busy_town: Town, app: Flask) -> None:
+    with without_fences(app, "audit_lines") as db:
+        db.execute(text("UPDATE audit_lines SET subject = 'other' WHERE number = 2"))
+        assert ("1: 2",) in {finding.examples for finding in books.check(db)}
+
+
+# --- the command ---
+
+
+def test_the_command_says_what_it_checked(busy_town: Town, app: Flask) -> None:
+    result = app.test_cli_runner().invoke(args=["books", "check"])
+    assert result.exit_code == 0, result.output
+    assert "14  repas" in result.output
+    assert "ok  1" in result.output
+    assert "Les comptes sont justes" in result.output
+
+
+def test_the_command_exits_1_on_a_violation(busy_town: Town, app: Flask, write: OpenSession) -> None:
+    with write() as db:
+        db.execute(text("UPDATE service_days SET booked_count = booked_count + 1 WHERE id = 1"))
+    result = app.test_cli_runner().invoke(args=["books", "check"])
+    assert result.exit_code == 1
+    assert "Un invariant ne tient pas." in result.output
+    assert "jours dont le nombre de places prises n’est pas exact, ou dépasse la capacité : 1\n" in result.output
