@@ -15,6 +15,7 @@ from whitenoise import WhiteNoise
 
 import accounts.models
 import accounts.queries
+import backoffice.views
 import cart.models
 import catalog.models
 import catalog.views
@@ -103,6 +104,7 @@ def _open_the_rooms(app: Flask) -> None:
         pages.blueprint,
         catalog.views.blueprint,
         enrolments.views.blueprint,
+        backoffice.views.blueprint,
         checkout.webhooks.blueprint,
     )
     for blueprint in blueprints:

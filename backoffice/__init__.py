@@ -1,0 +1,1 @@
+"""The town hall: requests to decide, the day, families."""

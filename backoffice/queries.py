@@ -1,0 +1,544 @@
+"""Reads for the town hall. Every one takes the communes it may speak of, and says nothing of any other.
+
+Text of a commune out of reach never leaves this file: a school elsewhere reads as nothing, and children who ask for
+nothing here are left out of a family's file.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember, StaffRole
+from backoffice.rules import Post, Reach, escape_like, words_of
+from catalog.models import Commune, School, Service, ServiceDay, Tariff
+from enrolments.models import Enrolment
+from orders.models import Reservation
+from shop.clock import paris_day
+
+FAMILIES_A_PAGE = 20
+SEARCH_LIMIT = 50
+DECIDED = ("approved", "refused", "revoked")
+STAGES: dict[str, tuple[str, ...]] = {"a-traiter": ("requested",), "a-completer": ("to_complete",), "traitees": DECIDED}
+
+
+def reach_of(db: Session, account_id: int) -> Reach:
+    """How far the roles of an account reach today: nothing when they were all taken back."""
+    within = or_(
+        StaffRole.scope == "platform",
+        and_(StaffRole.scope == "regie", StaffRole.regie_id == Commune.regie_id),
+        and_(StaffRole.scope == "commune", StaffRole.commune_id == Commune.id),
+    )
+    rows = db.execute(
+        select(Commune.id, Commune.name, StaffRole.role)
+        .join(StaffRole, within)
+        .where(StaffRole.account_id == account_id, StaffRole.revoked_at.is_(None))
+        .order_by(Commune.name, Commune.id)
+    )
+    return Reach(account_id, tuple(Post(*row) for row in rows))
+
+
+# --- requests ---
+
+
+class Request(NamedTuple):
+    """A request for access, with whom it is for."""
+
+    id: int
+    household_id: int
+    beneficiary_id: int
+    first_name: str
+    last_name: str
+    birth_date: date | None
+    relation: str
+    service_id: int
+    service_name: str
+    commune_id: int
+    commune_name: str
+    tariff_label: str
+    documents: str | None
+    school_year: int
+    state: str
+    requested_at: datetime
+    message: str | None
+    reason: str | None
+    decided_at: datetime | None
+    valid_until: date
+    account_id: int
+    title: str | None
+    account_first_name: str
+    account_last_name: str
+    email: str
+    phone: str | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.first_name} {self.last_name}"
+
+    @property
+    def requested_day(self) -> date:
+        return paris_day(self.requested_at)
+
+    @property
+    def decided_day(self) -> date | None:
+        return paris_day(self.decided_at) if self.decided_at else None
+
+
+@dataclass
+class FamilyRequests:
+    """The requests of one family that stand on one page."""
+
+    household_id: int
+    requests: list[Request] = field(default_factory=list)
+
+    @property
+    def contact(self) -> Request:
+        """The request that carries the contact: that of the person who asked first."""
+        return self.requests[0]
+
+    @property
+    def name(self) -> str:
+        return f"{self.contact.account_first_name} {self.contact.account_last_name}"
+
+
+@dataclass(frozen=True)
+class Queue:
+    """One page of the queue."""
+
+    families: list[FamilyRequests]
+    family_count: int
+    """On all pages."""
+
+
+def _of_confirmed(query: Select[*tuple[Any, ...]], commune_ids: Collection[int]) -> Select[*tuple[Any, ...]]:
+    """Requests that a clerk may see: of these communes, of confirmed accounts, for people still in the family."""
+    return (
+        query.join(Service, Service.id == Enrolment.service_id)
+        .join(Account, Account.id == Enrolment.requested_by_id)
+        .join(
+            HouseholdBeneficiary,
+            and_(
+                HouseholdBeneficiary.household_id == Enrolment.household_id,
+                HouseholdBeneficiary.beneficiary_id == Enrolment.beneficiary_id,
+                HouseholdBeneficiary.archived_at.is_(None),
+            ),
+        )
+        .where(Service.commune_id.in_(sorted(commune_ids)), Account.state == "active")
+    )
+
+
+def _requests(commune_ids: Collection[int]) -> Select[*tuple[Any, ...]]:
+    return _of_confirmed(
+        select(
+            Enrolment.id,
+            Enrolment.household_id,
+            Enrolment.beneficiary_id,
+            Beneficiary.first_name,
+            Beneficiary.last_name,
+            Beneficiary.birth_date,
+            HouseholdBeneficiary.relation,
+            Enrolment.service_id,
+            Service.name,
+            Service.commune_id,
+            Commune.name,
+            Tariff.label,
+            Tariff.documents,
+            Enrolment.school_year,
+            Enrolment.state,
+            Enrolment.requested_at,
+            Enrolment.message,
+            Enrolment.reason,
+            Enrolment.decided_at,
+            Enrolment.valid_until,
+            Account.id,
+            Account.title,
+            Account.first_name,
+            Account.last_name,
+            Account.email,
+            Account.phone,
+        )
+        .select_from(Enrolment)
+        .join(Beneficiary, Beneficiary.id == Enrolment.beneficiary_id)
+        .join(Tariff, Tariff.id == Enrolment.tariff_id),
+        commune_ids,
+    ).join(Commune, Commune.id == Service.commune_id)
+
+
+def queue(db: Session, commune_ids: Collection[int], stage: str, service_id: int | None, page: int) -> Queue:
+    """A page of requests grouped by family: the family that has waited longest first; what is decided, newest first.
+
+    Two statements, whatever the number of requests.
+    """
+    wanted: list[ColumnElement[bool]] = [Enrolment.state.in_(STAGES[stage])]
+    if service_id is not None:
+        wanted.append(Enrolment.service_id == service_id)
+    newest_first = stage == "traitees"
+    order = func.max(Enrolment.decided_at).desc() if newest_first else func.min(Enrolment.requested_at)
+    heads = db.execute(
+        _of_confirmed(
+            select(Enrolment.household_id, func.count().over()).select_from(Enrolment),
+            commune_ids,
+        )
+        .where(*wanted)
+        .group_by(Enrolment.household_id)
+        .order_by(order, Enrolment.household_id)
+        .limit(FAMILIES_A_PAGE)
+        .offset((page - 1) * FAMILIES_A_PAGE)
+    ).all()
+    if not heads:
+        return Queue([], 0)
+    families = {household_id: FamilyRequests(household_id) for household_id, _count in heads}
+    rows = db.execute(
+        _requests(commune_ids)
+        .where(*wanted, Enrolment.household_id.in_(list(families)))
+        .order_by(
+            Enrolment.decided_at.desc() if newest_first else Enrolment.requested_at,
+            HouseholdBeneficiary.position,
+            Enrolment.id,
+        )
+    )
+    for row in rows:
+        families[row[1]].requests.append(Request._make(row))
+    return Queue([family for family in families.values() if family.requests], heads[0][1])
+
+
+class Waiting(NamedTuple):
+    """How many requests wait at a service."""
+
+    service_id: int
+    service_name: str
+    commune_name: str
+    number: int
+    oldest_at: datetime
+
+
+def waiting(db: Session, commune_ids: Collection[int], stage: str = "a-traiter") -> list[Waiting]:
+    """The services at which requests stand at this stage, with how many and since when."""
+    rows = db.execute(
+        _of_confirmed(
+            select(
+                Service.id, Service.name, Commune.name, func.count(Enrolment.id), func.min(Enrolment.requested_at)
+            ).select_from(Enrolment),
+            commune_ids,
+        )
+        .join(Commune, Commune.id == Service.commune_id)
+        .where(Enrolment.state.in_(STAGES[stage]))
+        .group_by(Service.id, Service.name, Commune.name)
+        .order_by(Commune.name, Service.name, Service.id)
+    )
+    return [Waiting._make(row) for row in rows]
+
+
+def find_request(db: Session, commune_ids: Collection[int], enrolment_id: int) -> Request | None:
+    """One request within reach; one that the family withdrew is nobody's business any more."""
+    row = db.execute(_requests(commune_ids).where(Enrolment.id == enrolment_id, Enrolment.state != "withdrawn")).first()
+    return Request._make(row) if row else None
+
+
+def requests_of(db: Session, commune_ids: Collection[int], household_id: int) -> list[Request]:
+    """What a family has asked for within reach, newest first, without what it withdrew."""
+    rows = db.execute(
+        _requests(commune_ids)
+        .where(Enrolment.household_id == household_id, Enrolment.state != "withdrawn")
+        .order_by(Enrolment.requested_at.desc(), Enrolment.id.desc())
+    )
+    return [Request._make(row) for row in rows]
+
+
+# --- families ---
+
+
+class Contact(NamedTuple):
+    """An account that acts for a household."""
+
+    account_id: int
+    role: str
+    title: str | None
+    first_name: str
+    last_name: str
+    email: str
+    phone: str | None
+    address: str | None
+    postcode: str | None
+    city: str | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.first_name} {self.last_name}"
+
+    @property
+    def full_address(self) -> str:
+        town = " ".join(part for part in (self.postcode, self.city) if part)
+        return ", ".join(part for part in (self.address, town) if part)
+
+
+def contacts_of(db: Session, household_id: int) -> list[Contact]:
+    """The accounts of a household, its holder first. For a family that is known to be within reach."""
+    rows = db.execute(
+        select(
+            Account.id,
+            HouseholdMember.role,
+            Account.title,
+            Account.first_name,
+            Account.last_name,
+            Account.email,
+            Account.phone,
+            Account.address,
+            Account.postcode,
+            Account.city,
+        )
+        .join(HouseholdMember, HouseholdMember.account_id == Account.id)
+        .where(HouseholdMember.household_id == household_id, Account.state == "active")
+        .order_by(case((HouseholdMember.role == "holder", 0), else_=1), Account.id)
+    )
+    return [Contact._make(row) for row in rows]
+
+
+class Member(NamedTuple):
+    """A beneficiary who asks for something within reach, or has it."""
+
+    id: int
+    first_name: str
+    last_name: str
+    birth_date: date | None
+    relation: str
+    school_name: str | None
+    class_name: str | None
+    diet: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.first_name} {self.last_name}"
+
+
+def members_of(db: Session, commune_ids: Collection[int], household_id: int) -> list[Member]:
+    """The beneficiaries of a family whom these communes know: those with a request or an access there."""
+    here = sorted(commune_ids)
+    known = (
+        select(Enrolment.id)
+        .join(Service, Service.id == Enrolment.service_id)
+        .where(
+            Enrolment.household_id == household_id,
+            Enrolment.beneficiary_id == Beneficiary.id,
+            Enrolment.state != "withdrawn",
+            Service.commune_id.in_(here),
+        )
+        .exists()
+    )
+    rows = db.execute(
+        select(
+            Beneficiary.id,
+            Beneficiary.first_name,
+            Beneficiary.last_name,
+            Beneficiary.birth_date,
+            HouseholdBeneficiary.relation,
+            School.name,
+            Beneficiary.class_name,
+            Beneficiary.diet,
+        )
+        .join(HouseholdBeneficiary, HouseholdBeneficiary.beneficiary_id == Beneficiary.id)
+        .outerjoin(School, and_(School.id == Beneficiary.school_id, School.commune_id.in_(here)))
+        .where(HouseholdBeneficiary.household_id == household_id, HouseholdBeneficiary.archived_at.is_(None), known)
+        .order_by(HouseholdBeneficiary.position, Beneficiary.id)
+    )
+    return [Member._make(row) for row in rows]
+
+
+class Found(NamedTuple):
+    """A family that a search has found."""
+
+    household_id: int
+    name: str
+    email: str
+    children: str
+
+
+def search_families(db: Session, commune_ids: Collection[int], typed: str) -> list[Found]:
+    """Families known to these communes in whose names or address every word of `typed` stands; at most `SEARCH_LIMIT`.
+
+    Two statements. Only people whom these communes know are searched and shown.
+    """
+    known = (
+        select(Enrolment.household_id, Enrolment.beneficiary_id)
+        .join(Service, Service.id == Enrolment.service_id)
+        .where(Service.commune_id.in_(sorted(commune_ids)), Enrolment.state != "withdrawn")
+        .distinct()
+        .subquery()
+    )
+    member = aliased(HouseholdMember)
+    query = (
+        select(known.c.household_id, Account.last_name, Account.first_name, Account.email)
+        .join(member, and_(member.household_id == known.c.household_id, member.role == "holder"))
+        .join(Account, and_(Account.id == member.account_id, Account.state == "active"))
+        .join(Beneficiary, Beneficiary.id == known.c.beneficiary_id)
+        .distinct()
+    )
+    columns = (Account.first_name, Account.last_name, Account.email, Beneficiary.first_name, Beneficiary.last_name)
+    for word in words_of(typed):
+        pattern = f"%{escape_like(word)}%"
+        query = query.where(or_(*(func.lower(column).like(pattern, escape="\\") for column in columns)))
+    heads = db.execute(
+        query.order_by(Account.last_name, Account.first_name, known.c.household_id).limit(SEARCH_LIMIT)
+    ).all()
+    if not heads:
+        return []
+    names: dict[int, list[str]] = defaultdict(list)
+    rows = db.execute(
+        select(known.c.household_id, Beneficiary.first_name)
+        .join(Beneficiary, Beneficiary.id == known.c.beneficiary_id)
+        .where(known.c.household_id.in_([head[0] for head in heads]))
+        .order_by(Beneficiary.birth_date, Beneficiary.id)
+    )
+    for household_id, first_name in rows:
+        names[household_id].append(first_name)
+    return [
+        Found(household_id, f"{last_name} {first_name}", email, ", ".join(names[household_id]))
+        for household_id, last_name, first_name, email in heads
+    ]
+
+
+# --- the day ---
+
+
+class ServedDay(NamedTuple):
+    """A service on a day."""
+
+    service_day_id: int
+    service_name: str
+    commune_name: str
+    is_open: bool
+    closed_reason: str | None
+    capacity: int | None
+    held: int
+    """Places kept while a card payment is awaited: not booked yet."""
+    booked: int
+
+
+def around(db: Session, commune_ids: Collection[int], day: date) -> tuple[date | None, date | None]:
+    """The last serving day before `day` and the first after it, over all services within reach."""
+    served = (
+        select(ServiceDay.day)
+        .join(Service, Service.id == ServiceDay.service_id)
+        .where(Service.commune_id.in_(sorted(commune_ids)), ServiceDay.is_open)
+    )
+    before = served.where(ServiceDay.day < day).order_by(ServiceDay.day.desc()).limit(1).scalar_subquery()
+    after = served.where(ServiceDay.day > day).order_by(ServiceDay.day).limit(1).scalar_subquery()
+    found = db.execute(select(before, after)).one()
+    return found[0], found[1]
+
+
+def next_served(db: Session, commune_ids: Collection[int], day: date) -> date | None:
+    """The first serving day that is `day` or later."""
+    return db.scalar(
+        select(func.min(ServiceDay.day))
+        .join(Service, Service.id == ServiceDay.service_id)
+        .where(Service.commune_id.in_(sorted(commune_ids)), ServiceDay.is_open, ServiceDay.day >= day)
+    )
+
+
+def services_on(db: Session, commune_ids: Collection[int], day: date) -> list[ServedDay]:
+    """The services within reach that have something to say of that day, open or closed."""
+    rows = db.execute(
+        select(
+            ServiceDay.id,
+            Service.name,
+            Commune.name,
+            ServiceDay.is_open,
+            ServiceDay.closed_reason,
+            ServiceDay.capacity,
+            func.count(case((Reservation.state == "held", 1))),
+            func.count(case((Reservation.state == "confirmed", 1))),
+        )
+        .join(Service, Service.id == ServiceDay.service_id)
+        .join(Commune, Commune.id == Service.commune_id)
+        .outerjoin(
+            Reservation,
+            and_(Reservation.service_day_id == ServiceDay.id, Reservation.state.in_(("held", "confirmed"))),
+        )
+        .where(Commune.id.in_(sorted(commune_ids)), ServiceDay.day == day)
+        .group_by(
+            ServiceDay.id,
+            Service.name,
+            Commune.name,
+            ServiceDay.is_open,
+            ServiceDay.closed_reason,
+            ServiceDay.capacity,
+            Service.position,
+        )
+        .order_by(Commune.name, Service.position, ServiceDay.id)
+    )
+    return [ServedDay._make(row) for row in rows]
+
+
+class Booked(NamedTuple):
+    """One booked meal of a day."""
+
+    service_day_id: int
+    first_name: str
+    last_name: str
+    school_name: str | None
+    class_name: str | None
+    diet: str
+    tariff_label: str
+
+
+def booked_on(db: Session, commune_ids: Collection[int], day: date) -> dict[int, list[Booked]]:
+    """Who has a paid meal on that day, by service day: by school, class and name. One statement."""
+    here = sorted(commune_ids)
+    rows = db.execute(
+        select(
+            Reservation.service_day_id,
+            Beneficiary.first_name,
+            Beneficiary.last_name,
+            School.name,
+            Beneficiary.class_name,
+            Beneficiary.diet,
+            Tariff.label,
+        )
+        .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
+        .join(Service, Service.id == ServiceDay.service_id)
+        .join(Beneficiary, Beneficiary.id == Reservation.beneficiary_id)
+        .join(Tariff, Tariff.id == Reservation.tariff_id)
+        .outerjoin(School, and_(School.id == Beneficiary.school_id, School.commune_id.in_(here)))
+        .where(Service.commune_id.in_(here), ServiceDay.day == day, Reservation.state == "confirmed")
+        .order_by(
+            case((School.name.is_(None), 1), else_=0),
+            School.name,
+            Beneficiary.class_name,
+            Beneficiary.last_name,
+            Beneficiary.first_name,
+            Reservation.id,
+        )
+    )
+    lists: dict[int, list[Booked]] = defaultdict(list)
+    for row in rows:
+        lists[row[0]].append(Booked._make(row))
+    return lists
+
+
+class Headcount(NamedTuple):
+    """How many meals a service has on a day."""
+
+    day: date
+    service_name: str
+    commune_name: str
+    booked: int
+    capacity: int | None
+
+
+def headcounts(db: Session, commune_ids: Collection[int], first: date, last: date) -> list[Headcount]:
+    """The booked meals of each service within reach on the serving days from `first` to `last`."""
+    rows = db.execute(
+        select(ServiceDay.day, Service.name, Commune.name, func.count(Reservation.id), ServiceDay.capacity)
+        .join(Service, Service.id == ServiceDay.service_id)
+        .join(Commune, Commune.id == Service.commune_id)
+        .outerjoin(Reservation, and_(Reservation.service_day_id == ServiceDay.id, Reservation.state == "confirmed"))
+        .where(Commune.id.in_(sorted(commune_ids)), ServiceDay.is_open, ServiceDay.day >= first, ServiceDay.day <= last)
+        .group_by(ServiceDay.day, ServiceDay.id, Service.name, Commune.name, ServiceDay.capacity, Service.position)
+        .order_by(ServiceDay.day, Commune.name, Service.position, ServiceDay.id)
+    )
+    return [Headcount._make(row) for row in rows]

@@ -1,0 +1,80 @@
+"""What each role may do at the town hall, as data, and small decisions of its pages."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+from typing import Literal, NamedTuple
+
+What = Literal["requests", "decide", "families", "day", "tariffs"]
+
+MAY: dict[str, frozenset[str]] = {
+    "manager": frozenset({"requests", "decide", "families", "day", "tariffs"}),
+    "auditor": frozenset({"requests", "families", "day", "tariffs"}),
+    "cashier": frozenset({"families", "day", "tariffs"}),
+    "kitchen": frozenset({"day"}),
+}
+"""requests: read requests for access; decide: answer them; families: read their files; day: read a day's list;
+tariffs: see at which tariff a child eats."""
+
+
+class Post(NamedTuple):
+    """One role in one commune."""
+
+    commune_id: int
+    commune_name: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far a clerk's roles reach."""
+
+    account_id: int
+    posts: tuple[Post, ...]
+
+    def communes(self, what: What) -> frozenset[int]:
+        """The communes in which she may do this."""
+        return frozenset(post.commune_id for post in self.posts if what in MAY[post.role])
+
+    def may(self, what: What) -> bool:
+        """Whether she may do this anywhere."""
+        return any(what in MAY[post.role] for post in self.posts)
+
+    @property
+    def place(self) -> str:
+        """The name of her commune, or nothing when she has several."""
+        names = {post.commune_name for post in self.posts}
+        return names.pop() if len(names) == 1 else ""
+
+
+def waiting_days(since: date, today: date) -> int:
+    """Whole days that a request has waited; never negative."""
+    return max((today - since).days, 0)
+
+
+def pages_of(count: int, size: int) -> int:
+    """How many pages `count` things make; at least one."""
+    return max(1, -(-count // size))
+
+
+class Tally(NamedTuple):
+    """How many of something."""
+
+    words: str
+    number: int
+
+
+def tally(words: Iterable[str]) -> list[Tally]:
+    """How often each word comes, in alphabetical order."""
+    return [Tally(word, len(list(same))) for word, same in groupby(sorted(words))]
+
+
+def escape_like(typed: str) -> str:
+    """The text as a pattern in which nothing is a wildcard (escape character: backslash)."""
+    return typed.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def words_of(typed: str, most: int = 5) -> Sequence[str]:
+    """The words to search for, at most a few: a search must not become a flood of conditions."""
+    return typed.lower().split()[:most]

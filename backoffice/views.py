@@ -1,0 +1,339 @@
+"""Pages of the town hall ("Espace mairie"): the desk, requests, the day's list, families."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from backoffice import queries, rules
+from backoffice.forms import DecisionForm
+from enrolments import operations
+from enrolments.forms import whole
+from enrolments.operations import Desk
+from enrolments.rules import age_on, year_label
+from shop.access import open_to, the_visitor
+from shop.clock import paris_day, request_now
+from shop.database import reading, transaction
+from shop.errors import Forbidden, NotFound, Refusal
+from shop.words import gettext as _
+from shop.words import ngettext
+
+blueprint = Blueprint("backoffice", __name__, url_prefix="/mairie")
+
+Answer = str | Response | tuple[str, int]
+
+DAYS_AHEAD = 10
+LONGEST_SEARCH = 80
+RELATIONS = {
+    "father": _("Père"),
+    "mother": _("Mère"),
+    "guardian": _("Tuteur"),
+    "grandparent": _("Grand-parent"),
+    "self": _("Moi-même"),
+    "other": _("Autre"),
+}
+DIETS = {
+    "standard": _("Sans régime"),
+    "no_pork": _("Sans porc"),
+    "no_meat": _("Sans viande"),
+    "vegetarian": _("Végétarien"),
+}
+
+
+@blueprint.get("")
+@open_to("office")
+def desk() -> Answer:
+    """The desk: what waits today, and how many meals the next days have."""
+    today = paris_day(request_now())
+    with reading() as db:
+        reach = queries.reach_of(db, the_visitor().account_id)
+        if not reach.may("families"):
+            return redirect(url_for("backoffice.day"), 303)
+        waiting = queries.waiting(db, reach.communes("requests")) if reach.may("requests") else []
+        meals = queries.headcounts(db, reach.communes("day"), today, today + timedelta(days=DAYS_AHEAD))
+    oldest = min((line.oldest_at for line in waiting), default=None)
+    days: dict[date, list[queries.Headcount]] = {}
+    for line in meals:
+        days.setdefault(line.day, []).append(line)
+    return render_template(
+        "backoffice/desk.html",
+        reach=reach,
+        today=today,
+        waiting=waiting,
+        number=sum(line.number for line in waiting),
+        oldest_days=rules.waiting_days(paris_day(oldest), today) if oldest else 0,
+        days=[(day, lines, sum(line.booked for line in lines)) for day, lines in days.items()],
+    )
+
+
+@blueprint.get("/demandes")
+@open_to("office")
+def requests() -> Answer:
+    """Requests for access, by family, the longest waiting first."""
+    return _requests()
+
+
+@blueprint.post("/demandes")
+@open_to("office")
+def decide() -> Answer:
+    """Decide about the ticked requests: all of them, or none. The button beside a request approves that one alone."""
+    form = DecisionForm()
+    if only := request.form.get("only"):
+        form.ids.data, form.decision.data = [whole(only)], "approve"
+    refused, status = _decide(form)
+    if not status:
+        return redirect(url_for("backoffice.requests", **_filters()), 303)
+    return _requests(form, refused), status
+
+
+@blueprint.get("/demandes/<int:enrolment_id>")
+@open_to("office")
+def show_request(enrolment_id: int) -> Answer:
+    """One request, with the family's file and its other requests."""
+    return _request(enrolment_id)
+
+
+@blueprint.post("/demandes/<int:enrolment_id>")
+@open_to("office")
+def decide_one(enrolment_id: int) -> Answer:
+    """Decide about one request."""
+    form = DecisionForm()
+    form.ids.data = [enrolment_id]
+    refused, status = _decide(form)
+    if not status:
+        return redirect(url_for("backoffice.show_request", enrolment_id=enrolment_id), 303)
+    return _request(enrolment_id, form, refused), status
+
+
+@blueprint.get("/jour")
+@open_to("office")
+def day() -> Answer:
+    """The booked children of a day, service by service; today's list, or that of the next serving day."""
+    today = paris_day(request_now())
+    typed = request.args.get("date")
+    asked = _read_day(typed) if typed else None
+    wrong = bool(typed) and asked is None
+    with reading() as db:
+        reach = _reach(db, "day")
+        here = reach.communes("day")
+        shown = asked or queries.next_served(db, here, today) or today
+        before, after = queries.around(db, here, shown)
+        services = queries.services_on(db, here, shown)
+        booked = queries.booked_on(db, here, shown)
+    page = render_template(
+        "backoffice/day.html",
+        reach=reach,
+        today=today,
+        shown=shown,
+        wrong=wrong,
+        before=before,
+        after=after,
+        total=sum(service.booked for service in services),
+        services=[
+            (
+                service,
+                booked.get(service.service_day_id, []),
+                rules.tally(_school_words(line) for line in booked.get(service.service_day_id, [])),
+                rules.tally(DIETS[line.diet] for line in booked.get(service.service_day_id, [])),
+            )
+            for service in services
+        ],
+        school_words=_school_words,
+        diets=DIETS,
+        with_tariffs=reach.may("tariffs"),
+    )
+    return page, 422 if wrong else 200
+
+
+@blueprint.get("/familles")
+@open_to("office")
+def families() -> Answer:
+    """Search families by name or e-mail address."""
+    typed = request.args.get("q", "").replace("\0", "").strip()[:LONGEST_SEARCH]
+    with reading() as db:
+        reach = _reach(db, "families")
+        found = queries.search_families(db, reach.communes("families"), typed)
+    return render_template(
+        "backoffice/families.html", reach=reach, typed=typed, found=found, limit=queries.SEARCH_LIMIT
+    )
+
+
+@blueprint.get("/familles/<int:household_id>")
+@open_to("office")
+def family(household_id: int) -> Answer:
+    """A family's file, to read."""
+    today = paris_day(request_now())
+    with reading() as db:
+        reach = _reach(db, "families")
+        here = reach.communes("families")
+        asked = queries.requests_of(db, here, household_id)
+        if not asked:
+            raise NotFound
+        contacts = queries.contacts_of(db, household_id)
+        members = queries.members_of(db, here, household_id)
+    return render_template(
+        "backoffice/family.html",
+        reach=reach,
+        asked=asked,
+        contacts=contacts,
+        members=members,
+        today=today,
+        **_words(),
+    )
+
+
+def _reach(db: Session, what: rules.What) -> rules.Reach:
+    """The clerk's reach; a page that none of her roles opens is refused."""
+    reach = queries.reach_of(db, the_visitor().account_id)
+    if not reach.may(what):
+        raise Forbidden
+    return reach
+
+
+def _words() -> dict[str, Any]:
+    return {"relations": RELATIONS, "diets": DIETS, "age_on": age_on, "year_label": year_label}
+
+
+def _school_words(line: queries.Booked) -> str:
+    school = line.school_name or _("École non précisée")
+    return f"{school}, {line.class_name}" if line.class_name else school
+
+
+def _read_day(typed: str) -> date | None:
+    """A day as the address gives it; nothing for anything else, or for a year that no calendar of ours knows."""
+    if len(typed) != 10 or not typed.isascii():
+        return None
+    try:
+        found = date.fromisoformat(typed)
+    except ValueError:
+        return None
+    return found if 2000 <= found.year <= 2100 else None
+
+
+def _filters() -> dict[str, Any]:
+    """What the address of the queue says, made safe: a known stage, a service, a page."""
+    stage = request.args.get("etat", "a-traiter")
+    return {
+        "etat": stage if stage in queries.STAGES else "a-traiter",
+        "service": min(request.args.get("service", 0, type=int), 2**53) or None,
+        "page": min(max(request.args.get("page", 1, type=int), 1), 100_000),
+    }
+
+
+def _requests(form: DecisionForm | None = None, refused: str = "") -> str:
+    today = paris_day(request_now())
+    filters = _filters()
+    with reading() as db:
+        reach = _reach(db, "requests")
+        here = reach.communes("requests")
+        services = queries.waiting(db, here, filters["etat"])
+        queue = queries.queue(db, here, filters["etat"], filters["service"], filters["page"])
+    ticked = set(form.ids.data or []) if form else set()
+    if request.args.get("tout"):
+        ticked |= {line.id for family in queue.families for line in family.requests}
+
+    def url_of(page: int) -> str:
+        return url_for("backoffice.requests", **{**filters, "page": page})
+
+    return render_template(
+        "backoffice/requests.html",
+        reach=reach,
+        may_decide=reach.may("decide"),
+        deciding=reach.communes("decide"),
+        form=form or DecisionForm(formdata=None),
+        failed=form is not None,
+        refused=refused,
+        ticked=ticked,
+        filters=filters,
+        services=services,
+        number=sum(line.number for line in services),
+        queue=queue,
+        pages=rules.pages_of(queue.family_count, queries.FAMILIES_A_PAGE),
+        url_of=url_of,
+        today=today,
+        waiting_days=lambda line: rules.waiting_days(line.requested_day, today),
+        **_words(),
+    )
+
+
+def _request(enrolment_id: int, form: DecisionForm | None = None, refused: str = "") -> str:
+    today = paris_day(request_now())
+    with reading() as db:
+        reach = _reach(db, "requests")
+        here = reach.communes("requests")
+        line = queries.find_request(db, here, enrolment_id)
+        if line is None:
+            raise NotFound
+        contacts = queries.contacts_of(db, line.household_id)
+        members = queries.members_of(db, here, line.household_id)
+        others = [other for other in queries.requests_of(db, here, line.household_id) if other.id != enrolment_id]
+    if form is None:
+        form = DecisionForm(formdata=None)
+        form.paper.data = line.documents
+    return render_template(
+        "backoffice/request.html",
+        reach=reach,
+        may_decide=reach.may("decide"),
+        form=form,
+        refused=refused,
+        line=line,
+        contacts=contacts,
+        members=members,
+        others=others,
+        today=today,
+        waiting_days=rules.waiting_days(line.requested_day, today),
+        **_words(),
+    )
+
+
+def _decide(form: DecisionForm) -> tuple[str, int]:
+    """Carry the decision out. A sentence and a status when it was refused; a status of 0 when it is done."""
+    account_id, now = the_visitor().account_id, request_now()
+    if not form.validate():
+        with reading() as db:
+            _reach(db, "decide")
+        return "", 422
+    ids, words = form.ids.data or [], form.words
+    try:
+        with transaction() as db:
+            desk = Desk(account_id, _reach(db, "decide").communes("decide"))
+            VERBS[form.decision.data or ""](db, ids, desk, words, now)
+    except NotFound:
+        raise
+    except Refusal as refusal:
+        return refusal.sentence, refusal.status
+    flash(DONE[form.decision.data or ""](len(set(ids))), "ok")
+    return "", 0
+
+
+VERBS: dict[str, Callable[..., None]] = {
+    "approve": lambda db, ids, desk, _words, now: operations.approve(db, ids, desk, now),
+    "refuse": operations.refuse,
+    "ask_paper": operations.ask_paper,
+    "revoke": operations.revoke,
+}
+DONE: dict[str, Callable[[int], str]] = {
+    "approve": lambda number: ngettext(
+        "Demande validée : la famille est prévenue par une lettre.",
+        "%(count)s demandes validées : les familles sont prévenues par une lettre.",
+        number,
+    ),
+    "refuse": lambda number: ngettext(
+        "Demande refusée : la famille est prévenue par une lettre.",
+        "%(count)s demandes refusées : les familles sont prévenues par une lettre.",
+        number,
+    ),
+    "ask_paper": lambda number: ngettext(
+        "Un complément est demandé : la famille est prévenue par une lettre.",
+        "Un complément est demandé pour %(count)s demandes : les familles sont prévenues par une lettre.",
+        number,
+    ),
+    "revoke": lambda number: ngettext(
+        "Accès retiré : la famille est prévenue par une lettre.",
+        "%(count)s accès retirés : les familles sont prévenues par une lettre.",
+        number,
+    ),
+}
