@@ -17,9 +17,15 @@ import accounts.models
 import accounts.queries
 import backoffice.views
 import cart.models
+import cart.views
 import catalog.models
 import catalog.views
+import checkout.mails
+import checkout.order_views
+import checkout.queries
 import checkout.reconcile
+import checkout.views
+import checkout.wallet_views
 import checkout.webhooks
 import enrolments.mails
 import enrolments.models
@@ -37,15 +43,15 @@ from payments.gateways.base import Gateway
 from payments.gateways.sandbox import SandboxGateway, call_back
 from shop import cli as shop_cli
 from shop import demo_letters, pages
-from shop.access import init_access
+from shop.access import init_access, the_household_id
 from shop.clock import Clock, SystemClock, TravellingClock
 from shop.config import ROOT, Config
 from shop.crypto import Sealer
-from shop.database import Database
+from shop.database import Database, reading
 from shop.jobs import Recurring
 from shop.limits import init_limits
 from shop.outbox import Pigeonhole, SmtpPostman, send_letters
-from shop.web import Shop, init_web
+from shop.web import Header, Shop, init_web
 
 STATIC = ROOT / "static"
 
@@ -104,6 +110,10 @@ def _open_the_rooms(app: Flask) -> None:
         pages.blueprint,
         catalog.views.blueprint,
         enrolments.views.blueprint,
+        cart.views.blueprint,
+        checkout.views.blueprint,
+        checkout.order_views.blueprint,
+        checkout.wallet_views.blueprint,
         backoffice.views.blueprint,
         checkout.webhooks.blueprint,
     )
@@ -122,7 +132,7 @@ def _open_the_rooms(app: Flask) -> None:
 
 
 def _hand_down(app: Flask, config: Config) -> None:
-    app.extensions["shop.letters"] = {**enrolments.mails.LETTERS}
+    app.extensions["shop.letters"] = {**enrolments.mails.LETTERS, **checkout.mails.LETTERS}
     app.extensions["shop.jobs"] = [
         Recurring("letters", timedelta(seconds=2), send_letters),
         Recurring("reconcile", timedelta(seconds=30), checkout.reconcile.reconcile),
@@ -130,7 +140,16 @@ def _hand_down(app: Flask, config: Config) -> None:
     if "sandbox" in app.extensions["payments.gateways"]:
         app.extensions["shop.jobs"].append(Recurring("sandbox_callbacks", timedelta(seconds=2), call_back))
     app.extensions["shop.demo_accounts"] = list_accounts
-    app.extensions["shop.header"] = lambda: g.get("header")
+    app.extensions["shop.header"] = _find_header
+
+
+def _find_header() -> Header:
+    """What the header of the signed-in parent shows, unless the view has read it already."""
+    if "header" not in g:
+        with reading() as db:
+            g.header = checkout.queries.header(db, the_household_id())
+    header: Header = g.header
+    return header
 
 
 def _serve_files(app: Flask) -> None:

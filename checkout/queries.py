@@ -13,7 +13,7 @@ from catalog.models import Commune, Regie, Service, ServiceDay, Tariff
 from orders.models import Order, Reservation
 from payments.models import Payment
 from shop.web import Header
-from wallet.models import LedgerAccount
+from wallet.models import JournalEntry, LedgerAccount, Posting
 
 
 def header(db: Session, household_id: int) -> Header:
@@ -44,6 +44,8 @@ class OrderFacts(NamedTuple):
     placed_at: datetime
     paid_at: datetime | None
     regie_name: str
+    first_name: str
+    """Of who ordered."""
 
 
 class OrderMeal(NamedTuple):
@@ -61,16 +63,21 @@ class OrderMeal(NamedTuple):
     cancel_deadline_at: datetime
 
 
-_ORDER = select(
-    Order.id,
-    Order.number,
-    Order.state,
-    Order.settlement,
-    Order.total_cents,
-    Order.placed_at,
-    Order.paid_at,
-    Regie.legal_name,
-).join(Regie, Regie.id == Order.regie_id)
+_ORDER = (
+    select(
+        Order.id,
+        Order.number,
+        Order.state,
+        Order.settlement,
+        Order.total_cents,
+        Order.placed_at,
+        Order.paid_at,
+        Regie.legal_name,
+        Account.first_name,
+    )
+    .join(Regie, Regie.id == Order.regie_id)
+    .join(Account, Account.id == Order.account_id)
+)
 
 _MEALS = (
     select(
@@ -178,3 +185,167 @@ def payment_under_way(db: Session, household_id: int) -> PaymentFacts | None:
         )
     ).first()
     return PaymentFacts._make(row) if row else None
+
+
+def payment_of_order(db: Session, order_id: int) -> PaymentFacts | None:
+    """The newest card payment of an order."""
+    row = db.execute(_PAYMENT.where(Payment.order_id == order_id).order_by(Payment.id.desc()).limit(1)).first()
+    return PaymentFacts._make(row) if row else None
+
+
+class OrderLine(NamedTuple):
+    """An order in the history."""
+
+    number: str
+    state: str
+    settlement: str
+    total_cents: int
+    placed_at: datetime
+    meals: int
+    cancelled: int
+
+
+PAGE = 20
+
+
+def history(db: Session, household_id: int, page: int) -> tuple[list[OrderLine], int]:
+    """A page of the household's orders, newest first, and how many pages there are."""
+    count = db.scalar(select(func.count()).where(Order.household_id == household_id)) or 0
+    of_order = select(func.count()).where(Reservation.order_id == Order.id)
+    rows = db.execute(
+        select(
+            Order.number,
+            Order.state,
+            Order.settlement,
+            Order.total_cents,
+            Order.placed_at,
+            of_order.correlate(Order).scalar_subquery(),
+            of_order.where(Reservation.state == "cancelled").correlate(Order).scalar_subquery(),
+        )
+        .where(Order.household_id == household_id)
+        .order_by(Order.placed_at.desc(), Order.id.desc())
+        .limit(PAGE)
+        .offset(max(page - 1, 0) * PAGE)
+    )
+    return [OrderLine._make(row) for row in rows], max(-(-count // PAGE), 1)
+
+
+class BookedMeal(NamedTuple):
+    """A reservation in the calendar of everything."""
+
+    id: int
+    first_name: str
+    last_name: str
+    day: date
+    service_name: str
+    state: str
+    cents: int
+    cancel_deadline_at: datetime
+    order_number: str
+
+
+def booked_between(db: Session, household_id: int, first: date, last: date) -> list[BookedMeal]:
+    """The household's reservations from `first` to `last`, by day: booked, held or cancelled."""
+    rows = db.execute(
+        select(
+            Reservation.id,
+            Beneficiary.first_name,
+            Beneficiary.last_name,
+            ServiceDay.day,
+            Service.name,
+            Reservation.state,
+            Reservation.cents,
+            Reservation.cancel_deadline_at,
+            Order.number,
+        )
+        .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
+        .join(Service, Service.id == ServiceDay.service_id)
+        .join(Beneficiary, Beneficiary.id == Reservation.beneficiary_id)
+        .join(Order, Order.id == Reservation.order_id)
+        .where(
+            Reservation.household_id == household_id,
+            Reservation.state.in_(("held", "confirmed", "cancelled")),
+            ServiceDay.day >= first,
+            ServiceDay.day <= last,
+        )
+        .order_by(ServiceDay.day, Service.id, Beneficiary.first_name, Reservation.id)
+    )
+    return [BookedMeal._make(row) for row in rows]
+
+
+class Movement(NamedTuple):
+    """A line of the wallet's statement."""
+
+    posting_id: int
+    at: datetime
+    kind: str
+    cents: int
+    balance_cents: int
+    order_id: int | None
+    order_number: str | None
+    reservation_id: int | None
+    payment_key: str | None
+
+
+def movements(db: Session, regie_id: int, household_id: int, before: int | None) -> list[Movement]:
+    """The wallet's newest movements, at most `PAGE` and one more; older than the posting `before` when it is given."""
+    query = (
+        select(
+            Posting.id,
+            JournalEntry.at,
+            JournalEntry.kind,
+            Posting.cents,
+            Posting.balance_cents,
+            JournalEntry.order_id,
+            Order.number,
+            JournalEntry.reservation_id,
+            Payment.key,
+        )
+        .join(JournalEntry, JournalEntry.id == Posting.entry_id)
+        .join(LedgerAccount, LedgerAccount.id == Posting.ledger_account_id)
+        .outerjoin(Order, Order.id == JournalEntry.order_id)
+        .outerjoin(Payment, Payment.id == JournalEntry.payment_id)
+        .where(
+            LedgerAccount.regie_id == regie_id,
+            LedgerAccount.household_id == household_id,
+            LedgerAccount.kind == "wallet",
+        )
+        .order_by(Posting.id.desc())
+        .limit(PAGE + 1)
+    )
+    if before is not None:
+        query = query.where(Posting.id < before)
+    return [Movement._make(row) for row in db.execute(query)]
+
+
+class MovementMeal(NamedTuple):
+    """A meal that a movement is tied to."""
+
+    order_id: int
+    reservation_id: int
+    first_name: str
+    last_name: str
+    day: date
+    service_name: str
+
+
+def meals_of_movements(db: Session, lines: list[Movement]) -> list[MovementMeal]:
+    """The meals behind these movements: one statement."""
+    order_ids = [line.order_id for line in lines if line.order_id is not None and line.reservation_id is None]
+    reservation_ids = [line.reservation_id for line in lines if line.reservation_id is not None]
+    rows = db.execute(
+        select(
+            Reservation.order_id,
+            Reservation.id,
+            Beneficiary.first_name,
+            Beneficiary.last_name,
+            ServiceDay.day,
+            Service.name,
+        )
+        .join(Beneficiary, Beneficiary.id == Reservation.beneficiary_id)
+        .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
+        .join(Service, Service.id == ServiceDay.service_id)
+        .where(Reservation.order_id.in_(order_ids) | Reservation.id.in_(reservation_ids))
+        .order_by(ServiceDay.day)
+    )
+    return [MovementMeal._make(row) for row in rows]

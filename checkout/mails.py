@@ -1,0 +1,145 @@
+"""The letters about orders, cancelled meals and money."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from checkout import queries
+from checkout.basket import days_in_words
+from checkout.queries import OrderMeal
+from shop.french import day_long, moment, plural
+from shop.money import format_euros
+from shop.outbox import Composer, Message
+from shop.stationery import Sheet, write
+from shop.web import link_to
+from shop.words import gettext as _
+
+
+def _in_words(meals: list[OrderMeal]) -> list[str]:
+    """One line per child and service: "Louane Dupont, Cantine Aiguilhe : 21 et 22 mars 2027"."""
+    days: dict[tuple[str, str], list[OrderMeal]] = {}
+    for meal in meals:
+        days.setdefault((f"{meal.first_name} {meal.last_name}", meal.service_name), []).append(meal)
+    return [
+        f"{who}, {service} : {days_in_words([meal.day for meal in theirs])}" for (who, service), theirs in days.items()
+    ]
+
+
+def order_paid(db: Session, facts: dict[str, Any]) -> Message:
+    """The one confirmation of an order."""
+    order = queries.get_order(db, facts["order_id"])
+    meals = queries.meals_of_order(db, order.id)
+    sheet = Sheet(
+        subject=_("%(meals)s réservés : commande %(number)s", meals=plural(len(meals), "repas"), number=order.number),
+        first_name=order.first_name,
+        before=[_("C’est réservé et payé.")],
+        things=_in_words(meals),
+        facts=[
+            (_("Commande"), order.number),
+            (_("Total"), format_euros(order.total_cents)),
+            (_("Payée avec"), _("le porte-monnaie") if order.settlement == "wallet" else _("la carte bancaire")),
+        ],
+        button=(link_to("orders.order", number=order.number), _("Voir la commande")),
+        after=[
+            _(
+                "Chaque repas peut être annulé avant sa date limite (la première : %(until)s) : son prix revient "
+                "dans votre porte-monnaie.",
+                until=moment(min(meal.cancel_deadline_at for meal in meals)),
+            )
+        ],
+    )
+    return write(sheet)
+
+
+def meals_cancelled(db: Session, facts: dict[str, Any]) -> Message:
+    """Meals were cancelled and credited."""
+    meals = queries.meals_by_id(db, facts["reservation_ids"])
+    credit = format_euros(facts["credit_cents"])
+    sheet = Sheet(
+        subject=_("%(meals)s : annulation et crédit de %(credit)s", meals=plural(len(meals), "repas"), credit=credit),
+        first_name=None,
+        before=[_("Votre annulation est enregistrée.")],
+        things=[f"{meal.first_name} {meal.last_name}, {day_long(meal.day)}" for meal in meals],
+        facts=[(_("Recrédité sur votre porte-monnaie"), credit)],
+        button=(link_to("wallet.statement"), _("Voir mes crédits")),
+    )
+    return write(sheet)
+
+
+def topped_up(db: Session, facts: dict[str, Any]) -> Message:
+    """The wallet was filled."""
+    payment = queries.get_payment(db, facts["payment_id"])
+    sheet = Sheet(
+        subject=_("Votre porte-monnaie est rechargé de %(amount)s", amount=format_euros(payment.cents)),
+        first_name=payment.first_name,
+        before=[_("Votre paiement par carte est arrivé : il est dans votre porte-monnaie.")],
+        facts=[(_("Montant"), format_euros(payment.cents)), (_("Demandé le"), moment(payment.created_at))],
+        button=(link_to("checkout.basket"), _("Revenir au panier"))
+        if payment.back_to_basket
+        else (link_to("wallet.statement"), _("Voir mes crédits")),
+    )
+    return write(sheet)
+
+
+def late_payment(db: Session, facts: dict[str, Any]) -> Message:
+    """Money came after the places were given back: it is in the wallet."""
+    payment = queries.get_payment(db, facts["payment_id"])
+    sheet = Sheet(
+        subject=_("Votre paiement est arrivé trop tard : il est dans votre porte-monnaie"),
+        first_name=payment.first_name,
+        before=[
+            _(
+                "Votre paiement de %(amount)s est arrivé après la fin de l’attente, et un repas de la commande n’était "
+                "plus réservable. Rien n’est perdu : la somme est dans votre porte-monnaie.",
+                amount=format_euros(payment.cents),
+            ),
+            _("Attention : les repas de cette commande ne sont pas réservés."),
+        ],
+        facts=[(_("Commande"), payment.order_number or ""), (_("Crédité"), format_euros(payment.cents))],
+        button=(link_to("cart.choose"), _("Réserver")),
+    )
+    return write(sheet)
+
+
+def double_payment(db: Session, facts: dict[str, Any]) -> Message:
+    """An order was paid twice: the second payment is in the wallet."""
+    payment = queries.get_payment(db, facts["payment_id"])
+    sheet = Sheet(
+        subject=_("Payée deux fois : %(amount)s dans votre porte-monnaie", amount=format_euros(payment.cents)),
+        first_name=payment.first_name,
+        before=[
+            _("Cette commande était déjà payée. Le second paiement est entièrement dans votre porte-monnaie."),
+        ],
+        facts=[(_("Commande"), payment.order_number or ""), (_("Crédité"), format_euros(payment.cents))],
+        button=(link_to("wallet.statement"), _("Voir mes crédits")),
+    )
+    return write(sheet)
+
+
+def payment_quarantined(db: Session, facts: dict[str, Any]) -> Message:
+    """To the régie: a provider reports another amount than was asked for."""
+    payment = queries.get_payment(db, facts["payment_id"])
+    sheet = Sheet(
+        subject=_("Paiement à vérifier : le montant reçu n’est pas celui attendu"),
+        first_name=None,
+        before=[
+            _("Un paiement a été mis de côté. Rien n’a été réservé ni crédité ; la somme est en compte d’attente.")
+        ],
+        facts=[
+            (_("Paiement"), payment.key),
+            (_("Attendu"), format_euros(payment.cents)),
+            (_("Reçu"), format_euros(facts["seen_cents"])),
+            (_("Prestataire"), f"{payment.provider} {payment.provider_reference or ''}"),
+        ],
+    )
+    return write(sheet)
+
+
+LETTERS: dict[str, Composer] = {
+    "order_paid": order_paid,
+    "meals_cancelled": meals_cancelled,
+    "topped_up": topped_up,
+    "late_payment": late_payment,
+    "double_payment": double_payment,
+    "payment_quarantined": payment_quarantined,
+}

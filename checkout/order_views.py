@@ -1,0 +1,202 @@
+"""Orders and reservations: the confirmation, the history, the calendar of everything, cancelling."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, timedelta
+from itertools import groupby
+from typing import NamedTuple
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from icalendar import Calendar, Event
+from werkzeug.wrappers import Response
+
+from cart.rules import monday_of, month_after, month_before
+from checkout import cancel, queries
+from checkout.errors import CannotCancel, CreditChanged
+from checkout.queries import BookedMeal, OrderFacts, OrderMeal
+from checkout.views import the_buyer
+from shop.access import open_to, the_household_id
+from shop.clock import paris_day, request_now
+from shop.database import reading, transaction
+from shop.errors import NotFound
+from shop.french import month_name, plural
+from shop.money import format_euros
+from shop.words import gettext as _
+
+blueprint = Blueprint("orders", __name__)
+MOST_AT_ONCE = 400
+
+
+@blueprint.get("/commandes")
+@open_to("parents")
+def history() -> str:
+    """Historique de mes commandes."""
+    page = max(request.args.get("page", 1, type=int), 1)
+    with reading() as db:
+        orders, pages = queries.history(db, the_household_id(), page)
+    return render_template(
+        "checkout/history.html",
+        orders=orders,
+        page=page,
+        pages=pages,
+        url_of=lambda number: url_for("orders.history", page=number),
+    )
+
+
+def _load(number: str) -> tuple[OrderFacts, list[OrderMeal], queries.PaymentFacts | None]:
+    with reading() as db:
+        found = queries.find_order(db, the_household_id(), number)
+        if found is None:
+            raise NotFound
+        meals = queries.meals_of_order(db, found.id)
+        payment = queries.payment_of_order(db, found.id) if found.state == "pending" else None
+    return found, meals, payment
+
+
+@blueprint.get("/commandes/<number>")
+@open_to("parents")
+def order(number: str) -> str:
+    """One order: what is booked, and until when each meal can be cancelled."""
+    found, meals, payment = _load(number)
+    now = request_now()
+    open_until = [
+        meal.cancel_deadline_at for meal in meals if meal.state == "confirmed" and now < meal.cancel_deadline_at
+    ]
+    return render_template(
+        "checkout/order.html",
+        order=found,
+        meals=meals,
+        payment=payment,
+        now=now,
+        cancellable=len(open_until),
+        first_limit=min(open_until, default=None),
+        booked=sum(meal.state == "confirmed" for meal in meals),
+    )
+
+
+@blueprint.get("/commandes/<number>.ics")
+@open_to("parents")
+def order_calendar(number: str) -> Response:
+    """The booked meals of an order, for one's own calendar."""
+    found, meals, _payment = _load(number)
+    calendar = Calendar()
+    calendar.add("prodid", "-//Cantine Facile//FR")
+    calendar.add("version", "2.0")
+    for meal in meals:
+        if meal.state != "confirmed":
+            continue
+        event = Event()
+        event.add("uid", f"repas-{meal.id}@cantine-facile")
+        event.add("summary", f"{meal.service_name} : {meal.first_name} {meal.last_name}")
+        event.add("dtstart", meal.day)
+        event.add("dtend", meal.day + timedelta(days=1))
+        event.add("dtstamp", found.placed_at.astimezone(UTC))
+        event.add("transp", "TRANSPARENT")
+        calendar.add_component(event)
+    return Response(
+        calendar.to_ical(),
+        mimetype="text/calendar",
+        headers={"Content-Disposition": f'attachment; filename="commande-{found.number}.ics"'},
+    )
+
+
+class CalendarDay(NamedTuple):
+    """A day of the month's calendar."""
+
+    day: date
+    in_month: bool
+    meals: list[BookedMeal]
+
+
+def _month_of(text: str, today: date) -> date:
+    try:
+        first = date.fromisoformat(f"{text}-01")
+    except ValueError:
+        return today.replace(day=1)
+    return first if abs((first - today).days) < 3650 else today.replace(day=1)
+
+
+def _grid(first: date, last: date, meals: Sequence[BookedMeal]) -> list[list[CalendarDay]]:
+    """The weeks of a month; Saturday and Sunday only when something is booked on one."""
+    by_day = {day: list(theirs) for day, theirs in groupby(meals, key=lambda meal: meal.day)}
+    length = 7 if any(day.isoweekday() > 5 for day in by_day) else 5
+    weeks = []
+    monday = monday_of(first)
+    while monday <= last:
+        days = [monday + timedelta(days=number) for number in range(length)]
+        if any(first <= day <= last for day in days):
+            weeks.append([CalendarDay(day, first <= day <= last, by_day.get(day, [])) for day in days])
+        monday += timedelta(days=7)
+    return weeks
+
+
+@blueprint.get("/mes-reservations")
+@open_to("parents")
+def reservations() -> str:
+    """A month of everything that is booked, for all children."""
+    now = request_now()
+    today = paris_day(now)
+    first = _month_of(request.args.get("mois", ""), today)
+    last = month_after(first) - timedelta(days=1)
+    with reading() as db:
+        meals = queries.booked_between(db, the_household_id(), first, last)
+    return render_template(
+        "checkout/reservations.html",
+        weeks=_grid(first, last, meals),
+        title=month_name(first),
+        before=month_before(first),
+        after=month_after(first),
+        today=today,
+        now=now,
+        meals=meals,
+        booked=sum(meal.state == "confirmed" for meal in meals),
+    )
+
+
+def _asked_for(values: list[str]) -> list[int]:
+    """The reservations that an address or a form names. Raises `NotFound` for none or nonsense."""
+    if not values or len(values) > MOST_AT_ONCE or not all(v.isascii() and v.isdigit() and len(v) < 19 for v in values):
+        raise NotFound
+    return [int(value) for value in values]
+
+
+def _confirm_page(ids: list[int], sentences: list[str]) -> str:
+    now = request_now()
+    with reading() as db:
+        meals = cancel.meals_to_cancel(db, the_household_id(), ids)
+    problems = cancel.problems_of(meals, now)
+    return render_template(
+        "checkout/cancel.html",
+        meals=meals,
+        credit_cents=sum(meal.cents for meal in meals),
+        problems=problems,
+        sentences=sentences,
+        until=min(meal.cancel_deadline_at for meal in meals),
+        month=f"{meals[0].day:%Y-%m}",
+    )
+
+
+@blueprint.get("/mes-reservations/annuler")
+@open_to("parents")
+def confirm_cancel() -> str:
+    """What would be cancelled and exactly what would be credited, before the click."""
+    return _confirm_page(_asked_for(request.args.getlist("repas")), [])
+
+
+@blueprint.post("/mes-reservations/annuler")
+@open_to("parents")
+def cancel_meals() -> Response | tuple[str, int]:
+    """Cancel, and credit the wallet."""
+    ids = _asked_for(request.form.getlist("repas"))
+    (seen,) = _asked_for(request.form.getlist("credit")[:1])
+    try:
+        with transaction() as db:
+            credit = cancel.cancel_reservations(db, the_buyer(), ids, seen, request_now())
+    except (CannotCancel, CreditChanged) as refusal:
+        return _confirm_page(ids, [refusal.sentence]), refusal.status
+    if credit:
+        sentence = _("%(meals)s : annulation faite, %(credit)s dans votre porte-monnaie.")
+        flash(sentence % {"meals": plural(len(ids), "repas"), "credit": format_euros(credit)}, "ok")
+    else:
+        flash(_("C’était déjà annulé : rien n’a changé."), "note")
+    month = request.form.get("mois", "")
+    return redirect(url_for("orders.reservations", mois=month if len(month) == 7 else None), 303)

@@ -1,0 +1,78 @@
+"""The wallet's statement, line by line in words: each movement tied to a meal or a payment."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from checkout.basket import days_in_words
+from checkout.queries import PAGE, Movement, MovementMeal
+from shop.clock import paris_day
+from shop.french import day_long, listing, month_name, plural
+from shop.words import gettext as _
+
+TITLES = {
+    "top_up": _("Rechargement par carte"),
+    "wallet_payment": _("Commande"),
+    "cancelled_meal": _("Repas annulé"),
+    "late_payment": _("Paiement arrivé trop tard"),
+    "double_payment": _("Second paiement d’une commande"),
+    "refund": _("Remboursement"),
+    "adjustment": _("Correction par la régie"),
+    "reversal": _("Annulation d’un mouvement"),
+}
+
+
+class Line(NamedTuple):
+    """One line of the statement."""
+
+    at: datetime
+    title: str
+    words: str
+    order_number: str | None
+    cents: int
+    balance_cents: int
+
+
+class Month(NamedTuple):
+    """The lines of one month, newest first."""
+
+    name: str
+    lines: list[Line]
+
+
+class Statement(NamedTuple):
+    """A page of the statement, and from where the older page goes on."""
+
+    months: list[Month]
+    older: int | None
+
+
+def write(movements: list[Movement], meals: list[MovementMeal]) -> Statement:
+    """The page of these movements (newest first; one more than a page means that there are older ones)."""
+    of_order: dict[int, list[MovementMeal]] = {}
+    of_reservation: dict[int, MovementMeal] = {}
+    for meal in meals:
+        of_order.setdefault(meal.order_id, []).append(meal)
+        of_reservation[meal.reservation_id] = meal
+    months: list[Month] = []
+    for movement in movements[:PAGE]:
+        name = month_name(paris_day(movement.at))
+        if not months or months[-1].name != name:
+            months.append(Month(name, []))
+        words = _words(movement, of_order, of_reservation)
+        line = Line(
+            movement.at, TITLES[movement.kind], words, movement.order_number, movement.cents, movement.balance_cents
+        )
+        months[-1].lines.append(line)
+    older = movements[PAGE - 1].posting_id if len(movements) > PAGE else None
+    return Statement(months, older)
+
+
+def _words(movement: Movement, of_order: dict[int, list[MovementMeal]], of_reservation: dict[int, MovementMeal]) -> str:
+    if movement.reservation_id is not None:
+        meal = of_reservation[movement.reservation_id]
+        return f"{meal.first_name} {meal.last_name}, {meal.service_name}, {day_long(meal.day)}"
+    if movement.kind == "wallet_payment" and movement.order_id is not None:
+        meals = of_order[movement.order_id]
+        people = listing(list(dict.fromkeys(f"{meal.first_name} {meal.last_name}" for meal in meals)))
+        return f"{plural(len(meals), 'repas')} : {people}, {days_in_words([meal.day for meal in meals])}"
+    return _("Paiement %(key)s", key=movement.payment_key[:8].upper()) if movement.payment_key else ""
