@@ -27,7 +27,7 @@ from shop.words import gettext as _
 
 MENU_DAYS = 14
 """How far ahead menus and deadlines are shown."""
-HOME_MENUS = 4
+HOME_MENUS = 5
 HOME_MENU_REACH = 28
 """Days ahead in which the home page looks for menus: longer than any holidays but the summer's."""
 
@@ -185,6 +185,11 @@ class ServicePage:
     next_days: tuple[NextDay, ...]
     menus: tuple[MenuDay, ...]
 
+    @property
+    def has_menus(self) -> bool:
+        """Whether dishes are known for at least one of the days."""
+        return any(day.dishes for day in self.menus)
+
 
 @dataclass(frozen=True)
 class Span:
@@ -198,13 +203,12 @@ class Span:
 
 @dataclass(frozen=True)
 class YearPage:
-    """A school year: its days of school and what interrupts them."""
+    """A school year: its days of school and what interrupts them, in order."""
 
     name: str
     first_day: date
     last_day: date
-    holidays: tuple[Span, ...]
-    public_holidays: tuple[Span, ...]
+    breaks: tuple[Span, ...]
 
 
 @dataclass(frozen=True)
@@ -402,7 +406,7 @@ def _calendar(db: Session, commune_id: int, zone: str, today: date) -> tuple[tup
                 nothing.label("label"),
                 SchoolYear.first_day,
                 SchoolYear.last_day,
-                nothing.label("service"),
+                nothing.label("owner"),
             ).where(SchoolYear.zone == zone, SchoolYear.last_day >= today),
             select(literal("holiday"), Holiday.label, Holiday.first_day, Holiday.last_day, Holiday.zone).where(
                 or_(Holiday.zone == zone, Holiday.zone.is_(None)), Holiday.last_day >= today
@@ -413,30 +417,26 @@ def _calendar(db: Session, commune_id: int, zone: str, today: date) -> tuple[tup
         )
     )
     rows = sorted(found, key=lambda row: (row.first_day, row.last_day))
-    closures = tuple(Span(row.label, row.first_day, row.last_day, row.service) for row in rows if row.what == "closure")
+    closures = tuple(Span(row.label, row.first_day, row.last_day, row.owner) for row in rows if row.what == "closure")
     holidays = [row for row in rows if row.what == "holiday"]
-    vacations = [Span(row.label, row.first_day, row.last_day) for row in holidays if row.service]
-    public = [Span(row.label, row.first_day, row.last_day) for row in holidays if not row.service]
-    years = []
-    for row in rows:
-        if row.what != "year":
-            continue
-        # The summer after a year belongs to it; a public holiday counts where it takes a day of school away.
-        years.append(
-            YearPage(
-                name=f"{row.first_day.year}-{row.last_day.year}",
-                first_day=row.first_day,
-                last_day=row.last_day,
-                holidays=tuple(span for span in vacations if row.first_day <= span.first_day <= row.last_day),
-                public_holidays=tuple(
-                    span
-                    for span in public
-                    if row.first_day <= span.first_day <= row.last_day
-                    and span.first_day.isoweekday() < 6
-                    and not any(v.first_day <= span.first_day <= v.last_day for v in vacations)
-                ),
-            )
+    vacations = [(row.first_day, row.last_day) for row in holidays if row.owner]
+    # A public holiday is told where it takes a day of school away.
+    breaks = [
+        Span(row.label, row.first_day, row.last_day)
+        for row in holidays
+        if row.owner
+        or (row.first_day.isoweekday() < 6 and not any(first <= row.first_day <= last for first, last in vacations))
+    ]
+    years = [
+        YearPage(
+            name=f"{row.first_day.year}-{row.last_day.year}",
+            first_day=row.first_day,
+            last_day=row.last_day,
+            breaks=tuple(span for span in breaks if row.first_day <= span.first_day <= row.last_day),
         )
+        for row in rows
+        if row.what == "year"
+    ]
     return tuple(years), closures
 
 

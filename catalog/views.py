@@ -52,8 +52,8 @@ def commune(slug: str) -> str:
     today = paris_day(now)
     with reading() as db:
         page = queries.commune(db, slug, now, today)
-    weeks = {service.slug: weeks_of(service.menus) for service in page.services}
-    return render_template("catalog/commune.html", commune=page, weeks=weeks, today=today)
+    menus = [(service.name, weeks_of(service.menus)) for service in page.services if service.has_menus]
+    return render_template("catalog/commune.html", commune=page, menus=menus, today=today)
 
 
 @blueprint.get("/communes/<slug>/couleurs.css")
