@@ -33,7 +33,6 @@ from shop.clock import paris_day, paris_instant
 from shop.database import reading, transaction
 from shop.demo_letters import DemoAccount
 from shop.outbox import the_sealer
-from shop.words import gettext as _
 
 PAST = timedelta(days=365)
 BOOKED_AHEAD = timedelta(days=10)
