@@ -1,0 +1,274 @@
+"""What the database itself holds to: settings that keep money safe, types, migrations, triggers, keys across régies."""
+
+import sqlite3
+from collections.abc import Callable
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from flask import Flask
+from sqlalchemy import Float, Numeric, inspect, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
+
+from checkout import books
+from shop import audit, schema
+from shop.database import Base, Database, reading, transaction
+from tests.conftest import START, CountStatements, OpenSession
+from tests.factory import Town, add
+from wallet.models import JournalEntry, LedgerAccount, Posting
+
+
+def database_of(app: Flask) -> Database:
+    database: Database = app.extensions["shop.database"]
+    return database
+
+
+def only_on(app: Flask, name: str) -> None:
+    if database_of(app).engine.dialect.name != name:
+        pytest.skip(f"{name} only")
+
+
+# --- settings (trust: T-003, T-004) ---
+
+
+def test_pragmas_of_a_pooled_connection_keep_money_safe(app: Flask) -> None:
+    only_on(app, "sqlite")
+    with database_of(app).writer() as db:
+        seen = {
+            name: db.execute(text(f"PRAGMA {name}")).scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    assert seen == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
+
+
+def test_a_transaction_begins_immediate_and_a_reader_does_not_begin(app: Flask, statements: CountStatements) -> None:
+    only_on(app, "sqlite")
+    with app.app_context():
+        with statements() as writing, transaction() as db:
+            db.execute(text("SELECT 1"))
+        with statements() as looking, reading() as db:
+            db.execute(text("SELECT 1"))
+    assert writing.sent == ["BEGIN IMMEDIATE", "SELECT 1"]
+    assert looking.sent == ["SELECT 1"]
+
+
+def test_a_second_writer_waits_for_the_first(app: Flask) -> None:
+    only_on(app, "sqlite")
+    path = database_of(app).engine.url.database
+    assert path is not None
+    with app.app_context(), transaction() as db:
+        db.execute(text("SELECT 1"))
+        other = sqlite3.connect(path, timeout=0, isolation_level=None)
+        try:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
+        finally:
+            other.close()
+
+
+def test_transactions_are_read_committed(app: Flask) -> None:
+    only_on(app, "postgresql")
+    with app.app_context(), transaction() as db:
+        assert db.execute(text("SHOW transaction_isolation")).scalar_one() == "read committed"
+
+
+def test_transactions_are_never_nested(app: Flask) -> None:
+    with app.app_context(), transaction(), pytest.raises(RuntimeError, match="never nested"), transaction():
+        pass
+
+
+# --- types (trust: T-002) ---
+
+
+def test_no_column_holds_a_float(app: Flask) -> None:
+    for table in Base.metadata.tables.values():
+        for column in table.columns:
+            assert not isinstance(column.type, Float | Numeric), f"{table.name}.{column.name}"
+
+
+def test_no_column_of_the_schema_holds_a_float(app: Flask) -> None:
+    inspector = inspect(database_of(app).engine)
+    for table in inspector.get_table_names():
+        for column in inspector.get_columns(table):
+            words = str(column["type"]).upper()
+            assert not any(word in words for word in ("REAL", "FLOAT", "DOUBLE", "NUMERIC", "DECIMAL")), (table, column)
+
+
+def test_the_float_scan_sees_a_planted_float(app: Flask) -> None:
+    with database_of(app).engine.connect() as connection:
+        connection.exec_driver_sql("CREATE TABLE planted (id integer, price real)")
+        (column,) = [column for column in inspect(connection).get_columns("planted") if column["name"] == "price"]
+        connection.rollback()
+    assert isinstance(column["type"], Float)
+
+
+def test_every_amount_is_named_so_and_whole(app: Flask) -> None:
+    for table in Base.metadata.tables.values():
+        for column in table.columns:
+            if "cents" in column.name:
+                assert column.type.python_type is int, f"{table.name}.{column.name}"
+
+
+# --- migrations (trust: T-176) ---
+
+
+def test_models_and_migrations_agree(app: Flask) -> None:
+    assert schema.drift(database_of(app)) == []
+
+
+def test_the_drift_check_sees_a_planted_column(app: Flask) -> None:
+    with database_of(app).engine.connect() as connection:
+        connection.exec_driver_sql("ALTER TABLE schools ADD COLUMN planted integer")
+        differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+        connection.rollback()
+    assert "planted" in str(differences)
+
+
+def test_migrations_go_up_down_and_up_again(make_database: Callable[[str], str]) -> None:
+    database = Database(make_database("migrations"))
+    try:
+        schema.upgrade(database)
+        names = set(inspect(database.engine).get_table_names())
+        schema.downgrade(database, "base")
+        assert set(inspect(database.engine).get_table_names()) <= {"alembic_version"}
+        assert schema.current_revision(database) is None
+        schema.upgrade(database)
+        assert set(inspect(database.engine).get_table_names()) == names
+        assert schema.current_revision(database) == schema.newest_revision()
+        assert schema.drift(database) == []
+    finally:
+        database.engine.dispose()
+
+
+# --- append-only (trust: T-005, T-006) ---
+
+
+@pytest.mark.parametrize("table", schema.APPEND_ONLY)
+@pytest.mark.parametrize("statement", ["UPDATE {} SET id = id + 1000", "DELETE FROM {}"])
+def test_books_refuse_to_be_rewritten(
+    town: Town, read: OpenSession, write: OpenSession, table: str, statement: str
+) -> None:
+    order_id = town.paid_order(
+        town.family(balance_cents=5000), town.aiguilhe.canteen, town.aiguilhe.canteen.open_days(town.now)[:1]
+    )
+    with write() as db:
+        audit.note(db, town.regie_id, None, "tested", f"order:{order_id}", {}, town.now)
+        db.execute(
+            text(
+                "INSERT INTO payment_events (provider, key, kind, body, received_at, outcome)"
+                " SELECT 'sandbox', 'e1', 'paid', '{}', placed_at, 'order_paid' FROM orders"
+            )
+        )
+    with read() as db:
+        before = db.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+    assert before
+    with pytest.raises(DBAPIError, match="is append-only"), write() as db:
+        db.execute(text(statement.format(table)))
+    with read() as db:
+        assert db.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() == before
+
+
+def test_an_event_takes_its_outcome_once(town: Town, write: OpenSession) -> None:
+    with write() as db:
+        db.execute(
+            text(
+                "INSERT INTO payment_events (provider, key, kind, body, received_at)"
+                " VALUES ('sandbox', 'e1', 'paid', '{}', '2026-11-19 07:00:00')"
+            )
+        )
+    with write() as db:
+        db.execute(text("UPDATE payment_events SET outcome = 'order_paid'"))
+    with pytest.raises(DBAPIError, match="append-only"), write() as db:
+        db.execute(text("UPDATE payment_events SET outcome = 'other'"))
+
+
+def test_what_a_provider_sent_is_never_changed(town: Town, write: OpenSession) -> None:
+    with write() as db:
+        db.execute(
+            text(
+                "INSERT INTO payment_events (provider, key, kind, body, received_at)"
+                " VALUES ('sandbox', 'e1', 'paid', '{}', '2026-11-19 07:00:00')"
+            )
+        )
+    with pytest.raises(DBAPIError, match="append-only"), write() as db:
+        db.execute(text("UPDATE payment_events SET body = 'other'"))
+
+
+def test_an_unbalanced_entry_is_refused_or_found(app: Flask, town: Town, read: OpenSession, write: OpenSession) -> None:
+    """PostgreSQL refuses it at commit, by a deferred trigger; on SQLite the checker finds it."""
+    family = town.family(balance_cents=1000)
+
+    def unbalance() -> None:
+        with write() as db:
+            entry_id = _entry(db, town.regie_id, "planted")
+            add(
+                db,
+                Posting,
+                entry_id=entry_id,
+                ledger_account_id=family.wallet_id,
+                regie_id=town.regie_id,
+                cents=100,
+                balance_cents=1100,
+            )
+            db.execute(text(f"UPDATE ledger_accounts SET balance_cents = 1100 WHERE id = {family.wallet_id}"))
+
+    if not database_of(app).is_sqlite:
+        with pytest.raises(DBAPIError, match="does not sum to zero"):
+            unbalance()
+        with read() as db:
+            assert books.check(db) == []
+        return
+    unbalance()
+    with read() as db:
+        assert {finding.invariant for finding in books.check(db)} == {1}
+
+
+# --- one régie (trust: T-001) ---
+
+
+def _entry(db: Session, regie_id: int, key: str) -> int:
+    return add(
+        db,
+        JournalEntry,
+        regie_id=regie_id,
+        kind="adjustment",
+        key=key,
+        input_hash="0" * 64,
+        at=START,
+    )
+
+
+@pytest.mark.parametrize("claimed", ["of the entry", "of the account"])
+def test_a_posting_across_two_regies_is_refused(town: Town, write: OpenSession, claimed: str) -> None:
+    family = town.family(balance_cents=1000)
+    foreign = town.another_regie()
+    regie_id = foreign.regie_id if claimed == "of the entry" else town.regie_id
+    with write() as db:
+        entry_id = _entry(db, foreign.regie_id, "foreign")
+        posting = {"entry_id": entry_id, "ledger_account_id": family.wallet_id, "cents": -100, "balance_cents": 900}
+        with pytest.raises(IntegrityError):
+            add(db, Posting, regie_id=regie_id, **posting)
+        db.rollback()
+
+
+def test_a_household_has_one_wallet_per_regie(town: Town, write: OpenSession) -> None:
+    family, foreign = town.family(), town.another_regie()
+    wallet = {"kind": "wallet", "household_id": family.household_id, "balance_cents": 0}
+    with write() as db:
+        add(db, LedgerAccount, regie_id=foreign.regie_id, **wallet)
+    with pytest.raises(IntegrityError), write() as db:
+        add(db, LedgerAccount, regie_id=town.regie_id, **wallet)
+
+
+def test_a_payment_for_an_order_of_another_regie_is_refused(town: Town, write: OpenSession) -> None:
+    family, foreign = town.family(), town.another_regie()
+    _order, payment = town.pending_order(family, town.aiguilhe.canteen, town.aiguilhe.canteen.open_days(town.now)[:1])
+    with pytest.raises(IntegrityError), write() as db:
+        db.execute(text(f"UPDATE payments SET regie_id = {foreign.regie_id} WHERE id = {payment}"))
+
+
+def test_a_wallet_below_zero_is_refused(town: Town, write: OpenSession) -> None:
+    family = town.family(balance_cents=1000)
+    with pytest.raises(IntegrityError), write() as db:
+        db.execute(text(f"UPDATE ledger_accounts SET balance_cents = -1 WHERE id = {family.wallet_id}"))
