@@ -38,21 +38,25 @@ class DemoAccount:
 
 
 @dataclass(frozen=True)
-class LetterLine:
-    """A letter as the list shows it."""
+class SentLetter:
+    """A letter that left, as its reader got it."""
 
     id: int
     recipient: str
-    subject: str
     sent_at: datetime
+    message: Message
 
 
-def _find(letter_id: int) -> tuple[Outbox, Message]:
+def _as_sent(row: Outbox) -> SentLetter:
+    return SentLetter(row.id, row.recipient, row.sent_at or row.created_at, read_composed(row))
+
+
+def _find(letter_id: int) -> SentLetter:
     with reading() as db:
         row = db.get(Outbox, letter_id)
-    if row is None or row.composed is None:
-        raise NotFound
-    return row, read_composed(row)
+        if row is None or row.composed is None:
+            raise NotFound
+        return _as_sent(row)
 
 
 @blueprint.get("/lettres")
@@ -70,8 +74,8 @@ def letters() -> str:
         waiting = db.scalar(select(func.count()).select_from(Outbox).where(Outbox.sent_at.is_(None))) or 0
         rows = db.scalars(
             query.order_by(Outbox.sent_at.desc(), Outbox.id.desc()).limit(PAGE).offset((number - 1) * PAGE)
-        ).all()
-    lines = [LetterLine(row.id, row.recipient, read_composed(row).subject, row.sent_at) for row in rows if row.sent_at]
+        )
+        lines = [_as_sent(row) for row in rows]
     pages = max((count + PAGE - 1) // PAGE, 1)
     return render_template(
         "demo/letters.html", letters=lines, to=to, count=count, waiting=waiting, page=number, pages=pages
@@ -82,17 +86,15 @@ def letters() -> str:
 @open_to_all
 def letter(letter_id: int) -> str:
     """One letter: its text with links that can be followed, and its HTML in a frame."""
-    row, message = _find(letter_id)
-    return render_template("demo/letter.html", letter=row, message=message)
+    return render_template("demo/letter.html", letter=_find(letter_id))
 
 
 @blueprint.get("/lettres/<int:letter_id>/html")
 @open_to_all
 def letter_html(letter_id: int) -> Response:
     """The HTML part of a letter, alone and locked in."""
-    _row, message = _find(letter_id)
     # Links of a framed letter open in a window of their own: in the frame, every page refuses to be shown.
-    page = message.html.replace("<head>", '<head><base target="_blank">', 1)
+    page = _find(letter_id).message.html.replace("<head>", '<head><base target="_blank">', 1)
     response = Response(page)
     response.headers["Content-Security-Policy"] = LETTER_POLICY
     response.headers["X-Frame-Options"] = "SAMEORIGIN"

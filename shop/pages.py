@@ -123,7 +123,7 @@ def policy_report() -> Response:
             blocked=_where(facts.get("blocked-uri")),
             page=_room(facts.get("document-uri")),
         )
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, AttributeError, RecursionError):
         log.info("content security policy: a report that cannot be read")
     return Response(status=204)
 
