@@ -10,16 +10,21 @@ from datetime import timedelta
 from functools import lru_cache
 
 import structlog
-from flask import Blueprint, Flask, g
+from flask import Blueprint, Flask
 from whitenoise import WhiteNoise
 
+import accounts.jobs
+import accounts.mails
 import accounts.models
 import accounts.queries
+import accounts.views
 import backoffice.views
 import cart.models
 import cart.views
 import catalog.models
+import catalog.queries
 import catalog.views
+import checkout.closing
 import checkout.mails
 import checkout.order_views
 import checkout.queries
@@ -29,12 +34,15 @@ import checkout.wallet_views
 import checkout.webhooks
 import enrolments.mails
 import enrolments.models
+import enrolments.operations
+import enrolments.queries
 import enrolments.views
 import orders.models
 import payments.models
 import payments.views
 import shop.models
 import wallet.models
+from accounts.cli import account_commands
 from catalog.cli import catalog_commands
 from checkout.cli import books_commands
 from demo.cli import demo_commands
@@ -43,15 +51,15 @@ from payments.gateways.base import Gateway
 from payments.gateways.sandbox import SandboxGateway, call_back
 from shop import cli as shop_cli
 from shop import demo_letters, pages
-from shop.access import init_access, the_household_id
+from shop.access import init_access
 from shop.clock import Clock, SystemClock, TravellingClock
 from shop.config import ROOT, Config
 from shop.crypto import Sealer
-from shop.database import Database, reading
+from shop.database import Database
 from shop.jobs import Recurring
 from shop.limits import init_limits
 from shop.outbox import Pigeonhole, SmtpPostman, send_letters
-from shop.web import Header, Shop, init_web
+from shop.web import Shop, init_web
 
 STATIC = ROOT / "static"
 
@@ -65,7 +73,7 @@ def create_app(config: Config | None = None, clock: Clock | None = None) -> Flas
     _open_the_rooms(app)
     _hand_down(app, config)
     init_web(app)
-    init_access(app, accounts.queries.find_visitor)
+    init_access(app, accounts.queries.visitor_finder(*checkout.queries.header_columns()))
     _serve_files(app)
     return app
 
@@ -108,6 +116,7 @@ def _open_the_gateways(app: Flask, config: Config) -> None:
 def _open_the_rooms(app: Flask) -> None:
     blueprints: tuple[Blueprint, ...] = (
         pages.blueprint,
+        accounts.views.blueprint,
         catalog.views.blueprint,
         enrolments.views.blueprint,
         cart.views.blueprint,
@@ -122,6 +131,7 @@ def _open_the_rooms(app: Flask) -> None:
     if app.extensions["shop.config"].demo:
         app.register_blueprint(demo_letters.blueprint)
     for group in (
+        account_commands,
         books_commands,
         catalog_commands,
         demo_commands,
@@ -132,24 +142,21 @@ def _open_the_rooms(app: Flask) -> None:
 
 
 def _hand_down(app: Flask, config: Config) -> None:
-    app.extensions["shop.letters"] = {**enrolments.mails.LETTERS, **checkout.mails.LETTERS}
+    app.extensions["shop.letters"] = {**accounts.mails.COMPOSERS, **enrolments.mails.LETTERS, **checkout.mails.LETTERS}
     app.extensions["shop.jobs"] = [
         Recurring("letters", timedelta(seconds=2), send_letters),
         Recurring("reconcile", timedelta(seconds=30), checkout.reconcile.reconcile),
+        Recurring("accounts", timedelta(days=1), accounts.jobs.sweep),
     ]
     if "sandbox" in app.extensions["payments.gateways"]:
         app.extensions["shop.jobs"].append(Recurring("sandbox_callbacks", timedelta(seconds=2), call_back))
     app.extensions["shop.demo_accounts"] = list_accounts
-    app.extensions["shop.header"] = _find_header
-
-
-def _find_header() -> Header:
-    """What the header of the signed-in parent shows, unless the view has read it already."""
-    if "header" not in g:
-        with reading() as db:
-            g.header = checkout.queries.header(db, the_household_id())
-    header: Header = g.header
-    return header
+    app.extensions["shop.schools"] = catalog.queries.every_school
+    app.extensions["shop.find_commune"] = catalog.queries.find_commune
+    app.extensions["shop.has_requests"] = enrolments.queries.count_of_household
+    app.extensions["shop.closing_obstacles"] = [*checkout.closing.OBSTACLES]
+    app.extensions["shop.closing_steps"] = [enrolments.operations.end_with_household]
+    app.extensions["shop.forgetting"] = [enrolments.operations.forget_household]
 
 
 def _serve_files(app: Flask) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from cart.errors import PaymentUnderWay, TooManyMeals
 from cart.models import Basket, BasketLine
 from cart.rules import MOST_MEALS, Line
-from shop.database import insert_missing
+from shop.database import insert_once
 
 LIVE_STATES = ("open", "completing")
 
@@ -26,7 +26,7 @@ def lock_live_basket(db: Session, household_id: int, regie_id: int, now: datetim
     )
     row = db.execute(query).first()
     if row is None:
-        insert_missing(
+        basket_id = insert_once(
             db,
             Basket,
             {
@@ -37,6 +37,9 @@ def lock_live_basket(db: Session, household_id: int, regie_id: int, now: datetim
                 "changed_at": now,
             },
         )
+        if basket_id is not None:
+            return basket_id
+        # Another tab opened it at this very moment.
         row = db.execute(query).one()
     if row.state == "completing":
         raise PaymentUnderWay
@@ -46,13 +49,14 @@ def lock_live_basket(db: Session, household_id: int, regie_id: int, now: datetim
 def add_lines(db: Session, basket_id: int, lines: Sequence[Line], now: datetime) -> None:
     """Put meals into a basket that the caller has locked. Raises `TooManyMeals`."""
     db.execute(
-        insert(BasketLine).returning(BasketLine.id, sort_by_parameter_order=True),
+        # With RETURNING the lines go in one statement of many rows instead of one each.
+        insert(BasketLine).returning(BasketLine.id),
         [{"basket_id": basket_id, **line._asdict()} for line in lines],
     )
-    count = db.scalar(select(func.count()).where(BasketLine.basket_id == basket_id)) or 0
-    if count > MOST_MEALS:
+    meals = select(func.count()).where(BasketLine.basket_id == basket_id).scalar_subquery()
+    count = db.scalar(update(Basket).where(Basket.id == basket_id).values(changed_at=now).returning(meals))
+    if count is not None and count > MOST_MEALS:
         raise TooManyMeals(MOST_MEALS)
-    touch(db, basket_id, now)
 
 
 def remove_lines(db: Session, household_id: int, line_ids: Sequence[int], now: datetime) -> int:

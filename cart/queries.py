@@ -5,7 +5,7 @@ from datetime import date, datetime
 from functools import cache
 from typing import NamedTuple
 
-from sqlalchemy import and_, literal, or_, select, union_all
+from sqlalchemy import and_, func, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from accounts.models import Beneficiary, HouseholdBeneficiary
@@ -35,6 +35,15 @@ class Place(NamedTuple):
     regie_id: int
 
 
+class Season(NamedTuple):
+    """Where the day stands in the school year of a zone."""
+
+    holidays_start: date | None
+    """The first day of the next school holidays."""
+    year_end: date | None
+    """The last day of the school year that the day is in or before."""
+
+
 _PLACE = select(
     Service.id,
     Service.name,
@@ -50,10 +59,23 @@ _PLACE = select(
 ).join(Commune, Commune.id == Service.commune_id)
 
 
-def find_place(db: Session, commune_slug: str, service_slug: str) -> Place | None:
-    """The service of that address."""
-    row = db.execute(_PLACE.where(Commune.slug == commune_slug, Service.slug == service_slug)).first()
-    return Place._make(row) if row else None
+def find_place(db: Session, commune_slug: str, service_slug: str, today: date) -> tuple[Place, Season] | None:
+    """The service of that address, and the season of its zone on that day."""
+    holidays_start = (
+        select(func.min(Holiday.first_day))
+        .where(Holiday.zone == Commune.zone, Holiday.first_day > today)
+        .correlate(Commune)
+        .scalar_subquery()
+    )
+    year_end = (
+        select(func.min(SchoolYear.last_day))
+        .where(SchoolYear.zone == Commune.zone, SchoolYear.last_day >= today)
+        .correlate(Commune)
+        .scalar_subquery()
+    )
+    query = _PLACE.add_columns(holidays_start, year_end)
+    row = db.execute(query.where(Commune.slug == commune_slug, Service.slug == service_slug)).first()
+    return (Place._make(row[:-2]), Season._make(row[-2:])) if row else None
 
 
 def places_of(db: Session, household_id: int, today: date) -> list[Place]:
@@ -193,17 +215,6 @@ def taken(
     for child_id, day, state in db.execute(union_all(booked, chosen)):
         (is_booked if state in ("held", "confirmed") else is_chosen).add(Meal(child_id, day))
     return is_booked, is_chosen
-
-
-def school_calendar(db: Session, zone: str, today: date) -> tuple[list[date], date | None]:
-    """The first days of the zone's holidays ahead, and the last day of the school year that `today` is in or before."""
-    starts = select(Holiday.first_day, literal(0)).where(Holiday.zone == zone, Holiday.first_day > today)
-    ends = select(SchoolYear.last_day, literal(1)).where(SchoolYear.zone == zone, SchoolYear.last_day >= today)
-    holidays: list[date] = []
-    last_days: list[date] = []
-    for day, is_end in db.execute(union_all(starts, ends)):
-        (last_days if is_end else holidays).append(day)
-    return sorted(holidays), min(last_days, default=None)
 
 
 class BasketMeal(NamedTuple):

@@ -1,6 +1,6 @@
 """Decisions about what may be booked: values in, values out."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal, NamedTuple
@@ -180,7 +180,9 @@ def month_before(first: date) -> date:
     return (first.replace(day=1) - timedelta(days=1)).replace(day=1)
 
 
-def until_the_holidays(today: date, holiday_starts: Sequence[date], last_day: date) -> date:
-    """The last day before the next school holidays begin, or `last_day` of the school year when none are ahead."""
-    ahead = [start for start in holiday_starts if start > today]
-    return min(ahead) - timedelta(days=1) if ahead else last_day
+def until_the_holidays(today: date, holidays_start: date | None, year_end: date | None) -> date:
+    """The last day before the next school holidays, or of the school year; in two months where neither is known."""
+    ends = [holidays_start - timedelta(days=1)] if holidays_start else []
+    if year_end:
+        ends.append(year_end)
+    return min(ends, default=today + timedelta(days=60))

@@ -72,12 +72,12 @@ class Choice:
 def _load(
     db: Session, household_id: int, commune: str, service: str, code: str | None, ticked: set[Meal], now: datetime
 ) -> Choice:
-    place = queries.find_place(db, commune, service)
-    if place is None:
-        raise NotFound
     today = paris_day(now)
-    starts, last_day = queries.school_calendar(db, place.zone, today)
-    holidays_end = until_the_holidays(today, starts, last_day or today + timedelta(days=60))
+    found = queries.find_place(db, commune, service, today)
+    if found is None:
+        raise NotFound
+    place, season = found
+    holidays_end = until_the_holidays(today, season.holidays_start, season.year_end)
     period = read_period(code, today, holidays_end)
     ticked_days = [meal.day for meal in ticked]
     first, last = min([period.first, *ticked_days]), max([period.last, *ticked_days])
@@ -208,9 +208,10 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
     household_id, now = the_household_id(), request_now()
     first, last = min(meal.day for meal in ticked), max(meal.day for meal in ticked)
     with transaction() as db:
-        place = queries.find_place(db, commune, service)
-        if place is None:
+        found = queries.find_place(db, commune, service, paris_day(now))
+        if found is None:
             raise NotFound
+        place, _season = found
         basket_id = operations.lock_live_basket(db, household_id, place.regie_id, now)
         children = queries.children_of(db, household_id, place.service_id, first, last)
         strangers = {meal.beneficiary_id for meal in ticked} - children.keys()

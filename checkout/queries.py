@@ -3,34 +3,37 @@
 from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import ScalarSelect, func, select
 from sqlalchemy.orm import Session
 
-from accounts.models import Account, Beneficiary
+from accounts.models import Account, Beneficiary, HouseholdMember
 from cart.models import Basket, BasketLine
 from cart.operations import LIVE_STATES
 from catalog.models import Commune, Regie, Service, ServiceDay, Tariff
 from orders.models import Order, Reservation
 from payments.models import Payment
-from shop.web import Header
 from wallet.models import JournalEntry, LedgerAccount, Posting
 
 
-def header(db: Session, household_id: int) -> Header:
-    """What the header shows: the balance of the household's wallets and the meals in its baskets. One statement."""
+def header_columns() -> tuple[ScalarSelect[int], ScalarSelect[int]]:
+    """What the header shows of the visitor's household: the balance of its wallets, the meals in its baskets.
+
+    Columns for the statement that finds the visitor, so that no page needs another one.
+    """
     balance = (
         select(func.coalesce(func.sum(LedgerAccount.balance_cents), 0))
-        .where(LedgerAccount.household_id == household_id, LedgerAccount.kind == "wallet")
+        .where(LedgerAccount.household_id == HouseholdMember.household_id, LedgerAccount.kind == "wallet")
+        .correlate(HouseholdMember)
         .scalar_subquery()
     )
     meals = (
         select(func.count(BasketLine.id))
         .join(Basket, Basket.id == BasketLine.basket_id)
-        .where(Basket.household_id == household_id, Basket.state.in_(LIVE_STATES))
+        .where(Basket.household_id == HouseholdMember.household_id, Basket.state.in_(LIVE_STATES))
+        .correlate(HouseholdMember)
         .scalar_subquery()
     )
-    row = db.execute(select(balance, meals)).one()
-    return Header(int(row[0]), int(row[1]))
+    return balance, meals
 
 
 class OrderFacts(NamedTuple):

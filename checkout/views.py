@@ -17,7 +17,6 @@ from shop.database import reading, transaction
 from shop.errors import NotFound, Refusal
 from shop.french import plural
 from shop.money import AmountRefused, parse_euros
-from shop.web import remember_header
 from shop.words import gettext as _
 from wallet.errors import BalanceTooShort, TopUpRefused
 
@@ -65,7 +64,6 @@ def _basket_page(refusal: Refusal | None) -> str:
         meals = meals_of_household(db, household_id)
         purses = {purse.regie_id: purse for purse in top_up.purses(db, household_id)} if meals else {}
         pending = queries.payment_under_way(db, household_id) if _any_completing(meals) else None
-        remember_header(queries.header(db, household_id))
     views = baskets.baskets(meals, now)
     return render_template(
         "checkout/basket.html",

@@ -38,6 +38,10 @@ class Visitor:
     """Holds a role at a town hall."""
     second_factor: bool
     """Has shown the second factor in this session."""
+    balance_cents: int = 0
+    """What the wallets of the household hold."""
+    basket_meals: int = 0
+    """How many meals wait in its baskets."""
 
     is_authenticated = True
     is_active = True
@@ -103,6 +107,13 @@ def find_visitor() -> Visitor | None:
     return visitor if isinstance(visitor, Visitor) else None
 
 
+def visitor_of(token: str, now: datetime) -> Visitor | None:
+    """Who holds the session of this key."""
+    find: FindVisitor = current_app.extensions["shop.find_visitor"]
+    with reading() as db:
+        return find(db, token, now)
+
+
 def the_household_id() -> int:
     """The household of the signed-in parent."""
     household_id = the_visitor().household_id
@@ -139,6 +150,7 @@ def _check() -> Response | None:
 
 def init_access(app: Flask, find: FindVisitor) -> None:
     """Wire Flask-Login and the gate into the application. `find` gives the visitor of a session's key."""
+    app.extensions["shop.find_visitor"] = find
     manager = LoginManager()
     manager.session_protection = None
     manager.anonymous_user = Nobody
@@ -149,8 +161,7 @@ def init_access(app: Flask, find: FindVisitor) -> None:
         now = request_now()
         seen = int(session.get("seen", 0))
         stamp = int(now.timestamp())
-        with reading() as db:
-            visitor = find(db, token, now)
+        visitor = visitor_of(token, now)
         if visitor is None:
             return None
         idle = IDLE_SECONDS_STAFF if visitor.staff else IDLE_SECONDS_PARENT

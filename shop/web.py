@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import structlog
-from flask import Flask, Response, current_app, g, has_request_context, render_template, request
+from flask import Flask, Response, current_app, has_request_context, render_template, request
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from jinja2 import StrictUndefined
 from sqlalchemy.exc import DBAPIError
@@ -42,13 +42,6 @@ class Site(NamedTuple):
     name: str
     demo: bool
     test_mode: bool
-
-
-class Header(NamedTuple):
-    """What the header of a signed-in parent shows."""
-
-    balance_cents: int
-    basket_meals: int
 
 
 class Shop(Flask):
@@ -227,14 +220,7 @@ def init_web(app: Flask) -> None:
     environment.globals.update(
         **french.GLOBALS, site=Site(config.site_name, config.demo, not config.production), link_to=link_to
     )
-    header_of: Callable[[], Header | None] = app.extensions["shop.header"]
 
     @app.context_processor
     def give() -> dict[str, Any]:
-        visitor = find_visitor() if has_request_context() else None
-        return {"visitor": visitor, "header": header_of() if visitor and visitor.is_parent else None}
-
-
-def remember_header(header: Header) -> None:
-    """A view that has read the header's facts already spares the page reading them again."""
-    g.header = header
+        return {"visitor": find_visitor() if has_request_context() else None}

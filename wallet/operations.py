@@ -140,7 +140,7 @@ def _post(db: Session, regie_id: int, entries: Sequence[Entry], ids: dict[str, i
                     "balance_cents": balances[ref],
                 }
             )
-    db.execute(insert(Posting).returning(Posting.id, sort_by_parameter_order=True), postings)
+    db.execute(insert(Posting), postings)
     # Relative, and under the CHECK on wallets: even without the lock above it could not spend what is not there.
     amounts = {accounts[ref][0]: cents for ref, cents in changes.items() if cents}
     if amounts:
