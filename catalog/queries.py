@@ -76,15 +76,13 @@ def home(db: Session, today: date) -> Home:
         .outerjoin(Service, Service.commune_id == Commune.id)
         .order_by(Commune.name, Service.position, Service.id)
     ).all()
-    lowest: dict[int, int] = dict(
+    lowest = dict(
         db.execute(
             select(Tariff.service_id, func.min(TariffPrice.cents))
             .join(TariffPrice, TariffPrice.tariff_id == Tariff.id)
             .where(Tariff.audience == "child", _valid_on(today))
             .group_by(Tariff.service_id)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     services: dict[tuple[str, str], list[ServiceCard]] = defaultdict(list)
     for slug, commune, service_id, name, kind, weekdays in rows:
@@ -503,3 +501,19 @@ def regies(db: Session) -> tuple[RegiePage, ...]:
         if commune_facts[0] is not None:
             communes.append(Contact(*commune_facts))
     return tuple(RegiePage(regie, tuple(communes)) for regie, communes in found.items())
+
+
+def every_school(db: Session) -> list[tuple[int, str]]:
+    """The schools of every commune, as families choose among them: number, "Aiguilhe – École du Rocher"."""
+    rows = db.execute(
+        select(School.id, Commune.name, School.name)
+        .join(Commune, Commune.id == School.commune_id)
+        .order_by(Commune.name, School.name, School.id)
+    )
+    return [(school_id, f"{commune} – {name}") for school_id, commune, name in rows]
+
+
+def find_commune(db: Session, slug: str) -> tuple[int, int] | None:
+    """The numbers of a commune's régie and of the commune itself, or nothing for an unknown slug."""
+    row = db.execute(select(Commune.regie_id, Commune.id).where(Commune.slug == slug)).first()
+    return (row[0], row[1]) if row else None

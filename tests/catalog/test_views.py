@@ -51,8 +51,8 @@ def test_home_says_what_it_is_and_what_to_do(client: FlaskClient, town: Town) ->
     assert places == sorted(places)
     assert "Créer votre compte" in page
     assert "Connexion" in page
-    assert "Aiguilhe Cantine , dès 3,80 € Garderie , dès 2,10 €" in page
-    assert "Coubon Cantine , dès 4,10 €" in page
+    assert "Aiguilhe Cantine, dès 3,80 € Garderie, dès 2,10 €" in page
+    assert "Coubon Cantine, dès 4,10 €" in page
 
 
 def test_home_shows_the_next_menus(client: FlaskClient, town: Town, write: OpenSession) -> None:
