@@ -225,15 +225,14 @@ def end_sessions(db: Session, account_id: int, now: datetime, but: int | None = 
     db.execute(ended.values(ended_at=now).execution_options(synchronize_session=False))
 
 
-def note_sign_in(db: Session, account_id: int, kept_hash: str, better_hash: str | None) -> None:
-    """After a sign-in: keep the password under today's parameters, unless it was changed meanwhile."""
-    if better_hash is not None:
-        db.execute(
-            update(Account)
-            .where(Account.id == account_id, Account.password_hash == kept_hash)
-            .values(password_hash=better_hash)
-            .execution_options(synchronize_session=False)
-        )
+def renew_hash(db: Session, account_id: int, kept_hash: str, better_hash: str) -> None:
+    """Keep the password under today's parameters, unless it was changed meanwhile."""
+    db.execute(
+        update(Account)
+        .where(Account.id == account_id, Account.password_hash == kept_hash)
+        .values(password_hash=better_hash)
+        .execution_options(synchronize_session=False)
+    )
 
 
 # --- passwords ---

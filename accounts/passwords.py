@@ -52,9 +52,10 @@ def matches(kept: str | None, password: str) -> bool:
     hasher = _hasher(_cheap())
     real = None if kept == UNUSABLE else kept
     try:
-        return hasher.verify(real or _dummy(_cheap()), password) and real is not None
+        hasher.verify(real or _dummy(_cheap()), password)
     except (VerificationError, InvalidHashError):
         return False
+    return real is not None
 
 
 def is_outdated(kept: str) -> bool:

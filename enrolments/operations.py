@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -357,3 +357,21 @@ def _note(db: Session, action: str, found: dict[int, _Found], desk: Desk, now: d
         ids = sorted(by_regie[regie_id])
         subject = f"enrolment:{ids[0]}" if len(ids) == 1 else f"enrolments:{len(ids)}"
         audit.note(db, regie_id, desk.account_id, action, subject, {"enrolments": ids, **facts}, now)
+
+
+def end_with_household(db: Session, household_id: int, account_id: int, now: datetime) -> None:
+    """The family closes its account: what is pending is withdrawn, what was approved ends."""
+    for before, after in ((rules.PENDING, "withdrawn"), (("approved",), "revoked")):
+        db.execute(
+            update(Enrolment)
+            .where(Enrolment.household_id == household_id, Enrolment.state.in_(before))
+            .values(state=after, decided_at=now, decided_by_id=account_id, reason=_("Compte fermé par la famille."))
+            .execution_options(synchronize_session=False)
+        )
+
+
+def forget_household(db: Session, household_id: int) -> None:
+    """Delete the requests of a household whose account was never confirmed."""
+    db.execute(
+        delete(Enrolment).where(Enrolment.household_id == household_id).execution_options(synchronize_session=False)
+    )

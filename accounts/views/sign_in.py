@@ -1,0 +1,148 @@
+"""Signing in and out, and a forgotten password."""
+
+from datetime import datetime, timedelta
+
+from flask import flash, g, redirect, render_template, request, session, url_for
+from werkzeug.wrappers import Response
+
+from accounts import operations, passwords, queries, rules
+from accounts.devices import remember_device, this_device
+from accounts.errors import FieldRefused, SignInRefused
+from accounts.forms import AskResetForm, SignInForm, StartForm
+from accounts.operations import SIGN_IN_ACCOUNT, SIGN_IN_ADDRESS, SIGN_IN_DEVICE
+from accounts.views import blueprint
+from accounts.views.entry import enter, this_browser, way_on
+from shop import tries
+from shop.access import find_visitor, forget_visitor, open_to_all
+from shop.clock import request_now
+from shop.database import reading, transaction
+from shop.errors import Refusal, TooMany
+from shop.limits import limited, network_of
+from shop.web import safe_next
+from shop.words import gettext as _
+
+A_DAY = timedelta(days=1)
+RESET_LETTERS = "reset letters"
+VERIFICATIONS = 2
+"""How many passwords a sign-in is compared with, whether or not there are accounts to compare it with."""
+
+Answer = str | Response | tuple[str, int] | tuple[str, int, dict[str, str]]
+
+
+@blueprint.get("/connexion")
+@open_to_all
+def sign_in() -> Answer:
+    """ "Vous n'avez pas encore de compte usager" on the left, "Déjà inscrit ?" on the right."""
+    back = safe_next(request.args.get("next"))
+    visitor = find_visitor()
+    if visitor is not None:
+        return redirect(way_on(visitor, back), 303)
+    form = SignInForm(formdata=None, next=back or "")
+    return _page(form, idle=g.get("signed_out_idle", False))
+
+
+def _page(form: SignInForm, refused: list[str] | None = None, idle: bool = False) -> str:
+    start = StartForm(formdata=None)
+    return render_template("accounts/sign_in.html", form=form, start=start, refused=refused or [], idle=idle)
+
+
+@blueprint.post("/connexion")
+@open_to_all
+def sign_in_post() -> Answer:
+    """Sign in. The answer never tells whether the address or the password was wrong."""
+    form = SignInForm()
+    if not form.validate():
+        return _page(form), 422
+    now = request_now()
+    try:
+        token, account_id = _sign_in(form.email.data or "", form.password.data or "", now)
+    except TooMany as many:
+        return _page(form, [many.sentence]), many.status, {"Retry-After": str(many.retry_after)}
+    except Refusal as refusal:
+        return _page(form, [refusal.sentence]), refusal.status
+    remember_device(account_id)
+    visitor = enter(token, now)
+    return redirect(way_on(visitor, safe_next(form.next.data)), 303)
+
+
+def _sign_in(typed_email: str, password: str, now: datetime) -> tuple[str, int]:
+    """Compare, count, and open a session: its key and its account. Raises `SignInRefused`, `TooMany`."""
+    try:
+        email = rules.clean_email(typed_email)
+    except FieldRefused as refused:
+        raise SignInRefused from refused
+    with reading() as db:
+        candidates = queries.find_candidates(db, email)
+    device, network = this_device(), network_of(request.remote_addr)
+    known = device is not None and any(one.account_id in device.account_ids for one in candidates)
+    own_count = f"{device.name}:{email}" if device else ""
+    with transaction() as db:
+        if known:
+            tries.take(db, SIGN_IN_DEVICE, own_count, now, free=10, window=A_DAY, longest=timedelta(hours=1))
+        else:
+            tries.take(db, SIGN_IN_ACCOUNT, email, now, free=5, window=A_DAY, longest=timedelta(hours=4))
+            tries.take(db, SIGN_IN_ADDRESS, network, now, 20, window=timedelta(hours=1), longest=timedelta(minutes=15))
+    chosen = None
+    for place in range(VERIFICATIONS):
+        candidate = candidates[place] if place < len(candidates) else None
+        if passwords.matches(candidate.password_hash if candidate else None, password):
+            chosen = candidate
+            break
+    if chosen is None:
+        raise SignInRefused
+    better = passwords.hash_password(password) if passwords.is_outdated(chosen.password_hash) else None
+    visitor = find_visitor()
+    with transaction() as db:
+        if known:
+            tries.forget(db, SIGN_IN_DEVICE, own_count)
+        else:
+            tries.give_back(db, SIGN_IN_ACCOUNT, email)
+            tries.give_back(db, SIGN_IN_ADDRESS, network)
+        if better is not None:
+            operations.renew_hash(db, chosen.account_id, chosen.password_hash, better)
+        if visitor is not None:
+            operations.end_session(db, visitor.account_id, visitor.session_id, now)
+        token = operations.open_session(db, chosen.account_id, this_browser(), now)
+    return token, chosen.account_id
+
+
+@blueprint.post("/deconnexion")
+@open_to_all
+def sign_out() -> Answer:
+    """Sign out of this browser: the session ends on the server too."""
+    visitor = find_visitor()
+    if visitor is not None:
+        with transaction() as db:
+            operations.end_session(db, visitor.account_id, visitor.session_id, request_now())
+    forget_visitor()
+    flash(_("Vous êtes déconnecté. À bientôt !"), "ok")
+    return redirect("/", 303)
+
+
+@blueprint.route("/mot-de-passe-oublie", methods=["GET", "POST"])
+@open_to_all
+@limited("20 per 10 minutes", "reset")
+def ask_reset() -> Answer:
+    """Ask for a link to choose a new password. The answer is the same whether or not somebody has the address."""
+    form = AskResetForm()
+    if request.method == "GET":
+        return render_template("accounts/ask_reset.html", form=form)
+    if not form.validate():
+        return render_template("accounts/ask_reset.html", form=form), 422
+    now, email = request_now(), form.email.data or ""
+    try:
+        with transaction() as db:
+            tries.take(db, RESET_LETTERS, email, now, 3, window=timedelta(hours=1), longest=timedelta(hours=1))
+            operations.ask_reset(db, email, now)
+    except TooMany:
+        # Somebody's letter box is not to be filled by others; the answer stays the same.
+        pass
+    session["asked_reset"] = email
+    return redirect(url_for("accounts.reset_asked"), 303)
+
+
+@blueprint.get("/mot-de-passe-oublie/envoye")
+@open_to_all
+def reset_asked() -> Answer:
+    """What happens now."""
+    return render_template("accounts/reset_asked.html", email=session.get("asked_reset", ""))
