@@ -204,13 +204,11 @@ def _school_words(line: queries.Booked) -> str:
 
 def _read_day(typed: str) -> date | None:
     """A day as the address gives it; nothing for anything else, or for a year that no calendar of ours knows."""
-    if len(typed) != 10 or not typed.isascii():
-        return None
     try:
         found = date.fromisoformat(typed)
     except ValueError:
         return None
-    return found if 2000 <= found.year <= 2100 else None
+    return found if found.isoformat() == typed and 2000 <= found.year <= 2100 else None
 
 
 def _filters() -> dict[str, Any]:

@@ -252,7 +252,9 @@ def _lock_live(db: Session, found: dict[int, _Found]) -> list[Enrolment]:
 
 
 def _check(db: Session, verb: str, rows: Sequence[Enrolment], found: dict[int, _Found], desk: Desk) -> list[rules.Case]:
-    own = db.scalars(select(HouseholdMember.household_id).where(HouseholdMember.account_id == desk.account_id)).all()
+    own = set(db.scalars(select(HouseholdMember.household_id).where(HouseholdMember.account_id == desk.account_id)))
+    # Whoever asked may have left the household since.
+    own |= {one.household_id for one in found.values() if one.account_id == desk.account_id}
     cases = [rules.Case(row.id, *_place(row), row.state, found[row.id].name) for row in rows]
     rules.check_decision(verb, cases, own)
     return cases

@@ -25,7 +25,7 @@ Answer = str | Response | tuple[str, int]
 @open_to("parents")
 def sign_up_services() -> Answer:
     """Step 3 of an account's creation: choose a commune, then a tariff, as often as needed."""
-    return _ask("enrolments.sign_up_services", "enrolments/sign_up_services.html")
+    return _ask("enrolments.sign_up_services", "enrolments.sign_up_services", "enrolments/sign_up_services.html")
 
 
 @blueprint.get("/creer-un-compte/termine")
@@ -51,7 +51,7 @@ def mine() -> Answer:
 @open_to("parents")
 def add() -> Answer:
     """ "Ajouter un service": choose a commune, then a tariff."""
-    return _ask("enrolments.add", "enrolments/add.html")
+    return _ask("enrolments.add", "enrolments.mine", "enrolments/add.html")
 
 
 @blueprint.post("/mon-compte/services/<int:enrolment_id>/annuler")
@@ -101,7 +101,7 @@ def _mine(answered_id: int | None = None, answer: AnswerForm | None = None) -> s
     )
 
 
-def _ask(endpoint: str, template: str) -> Answer:
+def _ask(endpoint: str, afterwards: str, template: str) -> Answer:
     now = request_now()
     today = paris_day(now)
     commune_slug = request.args.get("commune", "")
@@ -138,7 +138,7 @@ def _ask(endpoint: str, template: str) -> Answer:
                 refused, status = [refusal.sentence], refusal.status
             else:
                 _tell_asked(form, eaters)
-                return redirect(url_for(endpoint), 303)
+                return redirect(url_for(afterwards), 303)
     page = render_template(
         template,
         here=url_for(endpoint),
