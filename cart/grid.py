@@ -109,8 +109,11 @@ def weeks(
 
 def _week(monday: date, period: Period) -> Week:
     first, last = max(monday, period.first), min(monday + timedelta(days=6), period.last)
-    start = day_plain(first).split(" ")[0] if first.month == last.month else day_plain(first).rsplit(" ", 1)[0]
-    words = _("du %(first)s au %(last)s", first=start, last=day_plain(last).rsplit(" ", 1)[0])
+    end = day_plain(last).rsplit(" ", 1)[0]
+    start = day_plain(first).rsplit(" ", 1)[0]
+    if first.month == last.month:
+        start = start.split(" ")[0]
+    words = end if first == last else _("du %(first)s au %(last)s", first=start, last=end)
     return Week(monday.isoformat(), monday.isocalendar().week, words, [], False)
 
 

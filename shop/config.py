@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parent.parent
 Mode = Literal["production", "demo", "test"]
+DEMO_SITE_NAME = "Agglomération du Puy-en-Velay"
 
 
 class ConfigurationRefused(Exception):
@@ -126,7 +127,7 @@ class Config:
             secret_key_fallbacks=tuple(environ.get("SECRET_KEY_FALLBACKS", "").split()),
             data_keys=tuple(data_keys),
             smtp_url=environ.get("SMTP_URL") or None,
-            site_name=environ.get("SITE_NAME", "Cantine Facile"),
+            site_name=environ.get("SITE_NAME") or (DEMO_SITE_NAME if mode == "demo" else "Cantine Facile"),
             mail_from=environ.get("MAIL_FROM", f"ne-pas-repondre@{host if '.' in host else 'example.org'}"),
             clock_start=clock_start,
             trusted_hosts=listed or ((host,) if production else (host, "localhost", "127.0.0.1", "[::1]")),
