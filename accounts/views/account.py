@@ -9,10 +9,10 @@ from accounts.devices import remember_device
 from accounts.errors import ClosingRefused, WrongPassword
 from accounts.forms import ChangeEmailForm, ChangePasswordForm, CloseForm, PersonForm
 from accounts.views import blueprint
-from accounts.views.entry import enter, this_browser
+from accounts.views.entry import this_browser
 from accounts.views.sign_in import Answer
 from shop import tries
-from shop.access import forget_visitor, open_to, the_visitor
+from shop.access import forget_visitor, open_to, remember_visitor, the_visitor
 from shop.clock import request_now
 from shop.database import reading, transaction
 from shop.errors import TooMany
@@ -105,7 +105,7 @@ def change_password() -> Answer:
             429,
             {"Retry-After": str(many.retry_after)},
         )
-    enter(token, now)
+    remember_visitor(token)
     remember_device(visitor.account_id)
     flash(_("Votre mot de passe est changé. Vos autres appareils sont déconnectés."), "ok")
     return redirect(url_for("accounts.home"), 303)

@@ -1,13 +1,10 @@
-"""What every way into an account has in common: the session's cookie, and where to go on."""
+"""What every way into an account has in common: the browser's name, and where to go on."""
 
-from datetime import datetime
-
-from flask import current_app, request, session, url_for
-from flask_login import login_user
+from flask import current_app, request, url_for
 
 from accounts import queries
 from accounts.rules import describe_browser
-from shop.access import Visitor, visitor_of
+from shop.access import Visitor
 from shop.database import reading
 
 OFFICE = "/mairie/demandes"
@@ -16,17 +13,6 @@ OFFICE = "/mairie/demandes"
 def this_browser() -> str:
     """The browser of this request, in a few words."""
     return describe_browser(request.user_agent.string)
-
-
-def enter(token: str, now: datetime) -> Visitor:
-    """Give this browser the session of this key, and nothing of what its cookie held before."""
-    visitor = visitor_of(token, now)
-    if visitor is None:
-        raise RuntimeError("a session that was just opened is there")
-    session.clear()
-    login_user(visitor)
-    session["seen"] = int(now.timestamp())
-    return visitor
 
 
 def way_on(visitor: Visitor, back: str | None) -> str:

@@ -11,9 +11,9 @@ from accounts.errors import FieldRefused, SignInRefused
 from accounts.forms import AskResetForm, SignInForm, StartForm
 from accounts.operations import SIGN_IN_ACCOUNT, SIGN_IN_ADDRESS, SIGN_IN_DEVICE
 from accounts.views import blueprint
-from accounts.views.entry import enter, this_browser, way_on
+from accounts.views.entry import this_browser, way_on
 from shop import tries
-from shop.access import find_visitor, forget_visitor, open_to_all
+from shop.access import find_visitor, forget_visitor, open_to_all, remember_visitor
 from shop.clock import request_now
 from shop.database import reading, transaction
 from shop.errors import Refusal, TooMany
@@ -61,7 +61,7 @@ def sign_in_post() -> Answer:
     except Refusal as refusal:
         return _page(form, [refusal.sentence]), refusal.status
     remember_device(account_id)
-    visitor = enter(token, now)
+    visitor = remember_visitor(token)
     return redirect(way_on(visitor, safe_next(form.next.data)), 303)
 
 

@@ -11,10 +11,10 @@ from accounts.beneficiaries import add_beneficiaries
 from accounts.errors import FieldRefused
 from accounts.forms import FamilyForm, SignUpForm, StartForm
 from accounts.views import blueprint
-from accounts.views.entry import enter, this_browser, way_on
+from accounts.views.entry import this_browser, way_on
 from accounts.views.sign_in import Answer
 from shop import tries
-from shop.access import find_visitor, open_to, open_to_all, the_household_id, the_visitor
+from shop.access import find_visitor, open_to, open_to_all, remember_visitor, the_household_id, the_visitor
 from shop.clock import request_now
 from shop.database import reading, transaction
 from shop.errors import TooMany
@@ -62,7 +62,7 @@ def sign_up() -> Answer:
     with transaction() as db:
         account_id = operations.sign_up(db, new, now)
         token = operations.open_session(db, account_id, this_browser(), now)
-    enter(token, now)
+    remember_visitor(token)
     return redirect(url_for("accounts.sign_up_family"), 303)
 
 
