@@ -212,7 +212,7 @@ CHECKS = (
         """
         SELECT o.id FROM orders o
         LEFT JOIN (
-            SELECT coalesce(e.order_id, p.order_id) AS order_id, count(*) AS times
+            SELECT CAST(coalesce(e.order_id, p.order_id) AS BIGINT) AS order_id, count(*) AS times
             FROM journal_entries e LEFT JOIN payments p ON p.id = e.payment_id
             WHERE e.kind IN ('wallet_payment', 'card_payment') GROUP BY 1
         ) e ON e.order_id = o.id
