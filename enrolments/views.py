@@ -1,5 +1,6 @@
 """Pages of "Mes services": step 3 of an account's creation, and the same afterwards."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -105,6 +106,8 @@ def _ask(endpoint: str, afterwards: str, template: str) -> Answer:
     now = request_now()
     today = paris_day(now)
     commune_slug = request.args.get("commune", "")
+    if not re.fullmatch(r"[a-z0-9-]{0,60}", commune_slug):
+        raise NotFound
     years = rules.open_years(today)
     household_id = the_household_id()
     with reading() as db:

@@ -13,6 +13,7 @@ from jinja2 import StrictUndefined
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import IntegerConverter, Map
 
 from shop import french
 from shop.access import find_visitor
@@ -44,8 +45,19 @@ class Site(NamedTuple):
     test_mode: bool
 
 
+class RowNumber(IntegerConverter):
+    """A row's number in an address. One that no key can hold is not found, instead of upsetting the database."""
+
+    def __init__(self, url_map: Map, max: int = 2**63 - 1, **options: Any) -> None:  # noqa: A002 — Werkzeug's name
+        super().__init__(url_map, max=max, **options)
+
+
 class Shop(Flask):
     """The application. A request whose transaction the database refused is tried again, whole."""
+
+    def __init__(self, *names: Any, **options: Any) -> None:
+        super().__init__(*names, **options)
+        self.url_map.converters["int"] = RowNumber
 
     def dispatch_request(self) -> Any:
         if request.method in ("GET", "HEAD", "OPTIONS"):

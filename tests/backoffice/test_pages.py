@@ -551,6 +551,16 @@ def test_a_kitchen_does_not_read_tariffs(client: FlaskClient, town: Town, sign_i
     assert "Résident commune" not in page
 
 
+@pytest.mark.parametrize("number", [2**63, 10**30])
+def test_a_number_that_no_key_can_hold_is_not_found(
+    client: FlaskClient, town: Town, sign_in: SignIn, number: int
+) -> None:
+    sign_in(client, town.clerk())
+    assert client.get(f"{QUEUE}/{number}").status_code == 404
+    assert client.get(f"/mairie/familles/{number}").status_code == 404
+    assert client.get(f"{QUEUE}?service={number}").status_code == 200
+
+
 # --- as many statements for forty as for one ---
 
 
