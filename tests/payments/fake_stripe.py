@@ -7,7 +7,7 @@ It remembers sessions, replays answers by idempotency key, refuses what Stripe r
     stripe.pay_later(session_id) / succeed / fail a delayed method
     stripe.lapse(session_id)                      the session runs out
     stripe.faults.append("lost")                  what happens to the next request
-    stripe.event(kind, object) → bytes            a webhook's body; `signature(body, secret)` its header
+    stripe.event(kind, object) → bytes            a webhook's body; `signature(body)` its headers
 """
 
 import hashlib
@@ -23,6 +23,8 @@ from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import stripe
+
+OLD_SECRET, NEW_SECRET = "whsec_old_secret", "whsec_new_secret"
 
 Fault = Literal["lost", "500", "429", "409", "partial", "down"]
 Thing = dict[str, Any]
@@ -101,6 +103,7 @@ class FakeStripe:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # head and body in one packet: else each answer waits for an acknowledgement
 
             def do_GET(self) -> None:
                 fake.serve(self, "")
@@ -341,7 +344,16 @@ class FakeStripe:
         return json.dumps(event | changes, indent=2).encode()
 
 
-def signature(body: bytes, secret: str, second: int | None = None) -> dict[str, str]:
+def settings(fake: FakeStripe) -> dict[str, Any]:
+    """The settings of a shop whose Stripe is the fake."""
+    return {
+        "stripe_secret_key": "sk_test_for_tests_only",
+        "stripe_webhook_secrets": (NEW_SECRET, OLD_SECRET),
+        "stripe_api_base": fake.url,
+    }
+
+
+def signature(body: bytes, secret: str = NEW_SECRET, second: int | None = None) -> dict[str, str]:
     """The header that the library itself makes for a body, at a second of the machine's clock (now)."""
     header: str = stripe.WebhookSignature.generate_signature_header(body.decode(), secret, second)
     return {"Stripe-Signature": header, "Content-Type": "application/json"}

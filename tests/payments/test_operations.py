@@ -93,7 +93,9 @@ def test_an_event_is_kept_once_and_its_outcome_written_once(app: Flask, town: To
         assert found is not None
         assert found.id == payment.id
         assert find_noticed(db, "stripe", notice) is None
-        event = db.execute(select(PaymentEvent.outcome, PaymentEvent.payment_id).limit(1)).one()
+        event = db.execute(
+            select(PaymentEvent.outcome, PaymentEvent.payment_id).where(PaymentEvent.id == event_id)
+        ).one()
         assert tuple(event) == ("topped_up", payment.id)
     with pytest.raises(DBAPIError, match="append-only"), write() as db:
         note_outcome(db, event_id, payment.id, "expired")
