@@ -1,9 +1,9 @@
 """What each role may do at the town hall, as data, and small decisions of its pages."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import groupby
 from typing import Literal, NamedTuple
 
 What = Literal["requests", "decide", "families", "day", "tariffs"]
@@ -65,9 +65,11 @@ class Tally(NamedTuple):
     number: int
 
 
-def tally(words: Iterable[str]) -> list[Tally]:
-    """How often each word comes, in alphabetical order."""
-    return [Tally(word, len(list(same))) for word, same in groupby(sorted(words))]
+def tally(words: Iterable[str], order: Sequence[str] = ()) -> list[Tally]:
+    """How often each word comes: in `order` as far as it goes, then as they first come."""
+    counts = Counter(words)
+    known = [word for word in order if word in counts]
+    return [Tally(word, counts[word]) for word in dict.fromkeys([*known, *counts])]
 
 
 def escape_like(typed: str) -> str:

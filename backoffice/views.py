@@ -137,7 +137,9 @@ def day() -> Answer:
                 service,
                 booked.get(service.service_day_id, []),
                 rules.tally(_school_words(line) for line in booked.get(service.service_day_id, [])),
-                rules.tally(DIETS[line.diet] for line in booked.get(service.service_day_id, [])),
+                rules.tally(
+                    (DIETS[line.diet] for line in booked.get(service.service_day_id, [])), list(DIETS.values())
+                ),
             )
             for service in services
         ],
