@@ -63,22 +63,6 @@ def _last_day(rule: DeadlineRule, day: date, serving_days: Sequence[date]) -> da
     return first + timedelta(days=place)
 
 
-def describe(rule: DeadlineRule) -> str:
-    """The rule in the middle of a sentence: "la veille à 9 h", "le dernier jeudi avant le repas, à 12 h"."""
-    at = f"{rule.at.hour} h {rule.at.minute:02d}" if rule.at.minute else f"{rule.at.hour} h"
-    if rule.weekday_before is not None:
-        return _("le dernier %(day)s avant le repas, à %(at)s", day=WEEKDAY_NAMES[rule.weekday_before - 1], at=at)
-    if rule.days_before == 0:
-        return _("le jour même à %(at)s", at=at)
-    if rule.counted == "calendar":
-        if rule.days_before == 1:
-            return _("la veille à %(at)s", at=at)
-        return _("%(count)d jours avant, à %(at)s", count=rule.days_before, at=at)
-    if rule.days_before == 1:
-        return _("le jour de service précédent, à %(at)s", at=at)
-    return _("%(count)d jours de service avant, à %(at)s", count=rule.days_before, at=at)
-
-
 def sentence(rule: DeadlineRule, verb: str) -> str:
     """The rule as parents read it: "Réservez avant le vendredi 9 h pour les repas des sept jours qui suivent."
 

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from catalog.rules import DeadlineRule, Period, PlannedDay, deadline, describe, plan_days
+from catalog.rules import DeadlineRule, Period, PlannedDay, deadline, plan_days
 from shop.clock import PARIS
 
 YEAR = Period(date(2026, 9, 1), date(2027, 7, 2), "2026-2027")
@@ -77,14 +77,6 @@ def test_serving_days_that_are_not_known_count_as_calendar_days() -> None:
 def test_a_rule_survives_its_row() -> None:
     for how in (rule("10:00", days_before=2, counted="serving"), rule("09:30", weekday_before=4)):
         assert DeadlineRule.from_json(how.as_json()) == how
-
-
-def test_rules_are_told_in_french() -> None:
-    assert describe(rule("10:00", days_before=2, counted="serving")) == "2 jours de service avant, à 10 h"
-    assert describe(rule("10:00", days_before=1, counted="serving")) == "le jour de service précédent, à 10 h"
-    assert describe(rule("09:30", days_before=1, counted="calendar")) == "la veille à 9 h 30"
-    assert describe(rule("12:00", days_before=0, counted="calendar")) == "le jour même à 12 h"
-    assert describe(rule("12:00", weekday_before=4)) == "le dernier jeudi avant le repas, à 12 h"
 
 
 def test_days_are_planned_within_the_school_year() -> None:
