@@ -5,7 +5,7 @@ And switching guards off, one by one, so that each race is seen to do damage whe
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 AT_MOST_SECONDS = 60
 
 
-def together(app: Flask, things: list[Callable[[], T]]) -> list[T | Exception]:
+def together(app: Flask, things: Sequence[Callable[[], T]]) -> list[T | Exception]:
     """Do all of them at once, each in a thread and an application context of its own, begun at the same instant.
 
     What each gave, or the exception that it ended with, in the order of `things`. A transaction that the database
@@ -44,7 +44,7 @@ def together(app: Flask, things: list[Callable[[], T]]) -> list[T | Exception]:
     return results
 
 
-def succeeded(results: list[T | Exception]) -> list[T]:
+def succeeded(results: Sequence[T | Exception]) -> list[T]:
     """The results that are no exceptions."""
     return [result for result in results if not isinstance(result, Exception)]
 
