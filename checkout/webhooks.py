@@ -74,18 +74,18 @@ def receive(provider: str) -> Response:
 def why_not_settled(gateway: Gateway, attempt: Attempt | None, notice: Notice) -> str | None:
     """The name of the reason why an event settles nothing, or nothing when its payment is to be looked at."""
     if notice.live != gateway.live:
-        log.error("event of the other mode", provider=gateway.name, event=notice.key, live=notice.live)
+        log.error("event of the other mode", provider=gateway.name, event_key=notice.key, live=notice.live)
         return "other_mode"
     if notice.account is not None:
-        log.error("event of another account", provider=gateway.name, event=notice.key)
+        log.error("event of another account", provider=gateway.name, event_key=notice.key)
         return "other_account"
     if notice.about == "money_back":
-        log.error("money went back, or may have to", provider=gateway.name, event=notice.key, kind=notice.kind)
+        log.error("money went back, or may have to", provider=gateway.name, event_key=notice.key, kind=notice.kind)
         return "for_a_person"
     if notice.about == "other":
         return "ignored"
     if attempt is None:
-        log.warning("event of no payment of ours", provider=gateway.name, event=notice.key, kind=notice.kind)
+        log.warning("event of no payment of ours", provider=gateway.name, event_key=notice.key, kind=notice.kind)
         return "unknown_reference"
     return None
 
