@@ -16,6 +16,7 @@ from wtforms import (
     SelectField,
     StringField,
 )
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
 from wtforms.validators import DataRequired, InputRequired, Optional, ValidationError
 
 from accounts import rules
@@ -133,7 +134,7 @@ class PersonForm(Form):
 
     title = RadioField(
         _("Genre"),
-        choices=[("Mme", "Mme"), ("M", "M"), ("", _("Ne pas préciser"))],
+        choices=[SelectChoice("Mme"), SelectChoice("M"), SelectChoice("", _("Ne pas préciser"))],
         default="",
         validators=[Optional()],
     )
@@ -238,7 +239,10 @@ class BeneficiaryRow(_Row):
     )
     relation = SelectField(
         _("Type de filiation"),
-        choices=[("", _("Choisissez…")), *((relation, relation_words(relation)) for relation in RELATIONS)],
+        choices=[
+            SelectChoice("", _("Choisissez…")),
+            *(SelectChoice(relation, relation_words(relation)) for relation in RELATIONS),
+        ],
         validators=[needed(_("Dites qui vous êtes pour cette personne."))],
     )
     birth_date = birth_date_field(_("Date de naissance"), BirthDate())
@@ -246,7 +250,7 @@ class BeneficiaryRow(_Row):
     class_name = StringField(
         _("Classe"), validators=[line(LONGEST_CLASS)], render_kw={"maxlength": LONGEST_CLASS, "autocomplete": "off"}
     )
-    diet = SelectField(_("Régime"), choices=[(diet, diet_words(diet)) for diet in DIETS], default=DIETS[0])
+    diet = SelectField(_("Régime"), choices=[SelectChoice(diet, diet_words(diet)) for diet in DIETS], default=DIETS[0])
 
     def is_blank(self, family_name: str) -> bool:
         """Whether nobody was typed here; the family's name may stand there by itself."""
@@ -301,7 +305,10 @@ class FamilyForm(Form):
 
 def offer_schools(row: Any, schools: list[tuple[int, str]]) -> None:
     """Let a row choose among these schools, or none."""
-    row.school_id.choices = [(0, _("Aucune, ou pas dans la liste")), *schools]
+    row.school_id.choices = [
+        SelectChoice("0", _("Aucune, ou pas dans la liste")),
+        *(SelectChoice(str(school_id), name) for school_id, name in schools),
+    ]
 
 
 class BeneficiaryForm(Form, BeneficiaryRow):
