@@ -80,7 +80,9 @@ def list_accounts() -> list[DemoAccount]:
     found: list[DemoAccount] = []
     for family in people.families:
         logins = [family.holder, family.co] if family.co else [family.holder]
-        found += [_demo_account(login, family.note, None, None) for login in logins]
+        asked = [names[request.commune] for eater in family.eaters for request in eater.requests]
+        commune = asked[0] if asked else None
+        found += [_demo_account(login, family.note, commune, None) for login in logins]
     for person in people.staff:
         commune = names[person.commune] if person.commune else None
         found.append(_demo_account(person.login, person.note, commune, person.totp_secret))
