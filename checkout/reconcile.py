@@ -63,8 +63,11 @@ def ask(attempt: Attempt, now: datetime) -> Outcome | None:
                 if outcome in MISMATCHES and attempt.expires_at <= now:
                     # What the provider holds under this name is not our payment, and ours has run out.
                     give_up(db, attempt.key, "expired", now)
+            # While nothing has come of it, a payment that was found keeps no name: it is looked for again, and closed when
+            # the answer of its first call counts as lost.
+            named = seen is not None and outcome not in (None, "waiting", *MISMATCHES)
             # Last, because orders are locked before payments.
-            note_asked(db, attempt.id, seen.reference if seen is not None and outcome not in MISMATCHES else None, now)
+            note_asked(db, attempt.id, seen.reference if seen is not None and named else None, now)
             return outcome
 
     return retried(settle_it)
