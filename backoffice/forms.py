@@ -31,7 +31,7 @@ class DecisionForm(Form):
         """At least one request, and words for the family where the decision needs some."""
         fine: bool = super().validate(extra_validators)
         if not self.ids.data:
-            self.ids.errors = [*self.ids.errors, _("Cochez au moins une demande.")]
+            self.form_errors.append(_("Cochez au moins une demande."))
             fine = False
         if self.decision.data in ("refuse", "revoke") and not self.reason.data:
             self.reason.errors = [*self.reason.errors, _("Écrivez le motif : la famille le lira.")]
