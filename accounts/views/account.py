@@ -41,7 +41,7 @@ def details() -> Answer:
     with reading() as db:
         kept = queries.details_of(db, visitor.account_id)
         consents = queries.consents_of(db, visitor.account_id)
-    if request.method == "GET":
+    if request.method != "POST":
         form = PersonForm(
             formdata=None,
             **{
@@ -85,7 +85,7 @@ def change_password() -> Answer:
     visitor, now = the_visitor(), request_now()
     form = ChangePasswordForm()
     template = "accounts/change_password.html"
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template(template, form=form, refused=[])
     if not form.validate():
         return render_template(template, form=form, refused=[]), 422
@@ -118,7 +118,7 @@ def change_email() -> Answer:
     visitor, now = the_visitor(), request_now()
     form = ChangeEmailForm()
     template = "accounts/change_email.html"
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template(template, form=form, refused=[], email=visitor.email)
     if not form.validate():
         return render_template(template, form=form, refused=[], email=visitor.email), 422
@@ -184,7 +184,7 @@ def close() -> Answer:
     visitor, now = the_visitor(), request_now()
     form = CloseForm()
     template = "accounts/close.html"
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template(template, form=form, refused=[])
     if not form.validate():
         return render_template(template, form=form, refused=[]), 422

@@ -94,7 +94,7 @@ def remove_from_family(beneficiary_id: int) -> Answer:
     """ "Supprimer un bénéficiaire": take one of them out of the lists."""
     with reading() as db:
         kept = queries.find_beneficiary(db, the_household_id(), beneficiary_id)
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("accounts/remove_beneficiary.html", form=ButtonForm(), name=kept.name)
     with transaction() as db:
         archive_beneficiary(db, the_household_id(), beneficiary_id, request_now())

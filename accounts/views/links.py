@@ -37,7 +37,7 @@ def confirm(token: str) -> Answer:
     now = request_now()
     with reading() as db:
         link = queries.find_link(db, token, "confirm", now)
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("accounts/confirm.html", form=ButtonForm(), email=link.email)
     account_id = _carry_out(lambda db: operations.confirm(db, token, now))
     flash(_("Votre adresse e-mail est confirmée."), "ok")
@@ -55,7 +55,7 @@ def reset(token: str) -> Answer:
     with reading() as db:
         link = queries.find_link(db, token, "reset", now)
     form = NewPasswordForm()
-    if request.method == "GET" or not form.validate():
+    if request.method != "POST" or not form.validate():
         page = render_template("accounts/reset.html", form=form, email=link.email)
         return page, 422 if request.method == "POST" else 200
     password_hash = passwords.hash_password(form.password.data or "")
@@ -74,7 +74,7 @@ def activate(token: str) -> Answer:
     with reading() as db:
         link = queries.find_link(db, token, "activate", now)
     form = NewPasswordForm()
-    if request.method == "GET" or not form.validate():
+    if request.method != "POST" or not form.validate():
         page = render_template("accounts/activate.html", form=form, email=link.email, first_name=link.first_name)
         return page, 422 if request.method == "POST" else 200
     password_hash = passwords.hash_password(form.password.data or "")
@@ -91,7 +91,7 @@ def confirm_email(token: str) -> Answer:
     now = request_now()
     with reading() as db:
         link = queries.find_link(db, token, "email_change", now)
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("accounts/confirm_email.html", form=ButtonForm(), email=link.new_email)
     _carry_out(lambda db: operations.confirm_email_change(db, token, now))
     flash(_("Votre compte porte désormais l’adresse %(email)s.", email=link.new_email), "ok")
@@ -106,7 +106,7 @@ def cancel_email(token: str) -> Answer:
     now = request_now()
     with reading() as db:
         link = queries.find_link(db, token, "email_cancel", now)
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("accounts/cancel_email.html", form=ButtonForm(), email=link.new_email)
     undone = _carry_out(lambda db: operations.cancel_email_change(db, token, now))
     if undone:

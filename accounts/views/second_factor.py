@@ -47,8 +47,8 @@ def _code_page(template: str, form: CodeForm, refused: str, status: int, **facts
 def _ask_code(form: CodeForm) -> Answer:
     visitor, now = the_visitor(), request_now()
     template = "accounts/second_factor.html"
-    if request.method == "GET" or not form.validate():
-        return _code_page(template, form, "", 200 if request.method == "GET" else 422)
+    if request.method != "POST" or not form.validate():
+        return _code_page(template, form, "", 422 if request.method == "POST" else 200)
     try:
         _take_try()
         with transaction() as db:
@@ -72,8 +72,8 @@ def _enrol(form: CodeForm) -> Answer:
         form.draft.data = second_factor.seal_draft(secret, visitor.session_id)
         if request.method == "POST":
             return _enrol_page(form, secret, _("Cette page avait expiré : scannez le nouveau code."), 422)
-    if request.method == "GET" or not form.validate():
-        return _enrol_page(form, secret, "", 200 if request.method == "GET" else 422)
+    if request.method != "POST" or not form.validate():
+        return _enrol_page(form, secret, "", 422 if request.method == "POST" else 200)
     try:
         _take_try()
         with transaction() as db:

@@ -125,7 +125,7 @@ def sign_out() -> Answer:
 def ask_reset() -> Answer:
     """Ask for a link to choose a new password. The answer is the same whether or not somebody has the address."""
     form = AskResetForm()
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("accounts/ask_reset.html", form=form)
     if not form.validate():
         return render_template("accounts/ask_reset.html", form=form), 422

@@ -46,7 +46,7 @@ def sign_up() -> Answer:
     if visitor is not None:
         return redirect(way_on(visitor, None), 303)
     form = SignUpForm()
-    if request.method == "GET":
+    if request.method != "POST":
         form.email.data = session.get("sign_up_email")
         return render_template("accounts/sign_up.html", form=form)
     if not form.validate():

@@ -68,6 +68,7 @@ def test_pages_are_read_by_their_owner_alone_and_reading_moves_nothing(
 ) -> None:
     assert app.test_client().get(path).status_code == 303
     before = snapshot()
+    assert parent.head(path).status_code == 200
     answer = parent.get(path)
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "no-store"
@@ -318,7 +319,9 @@ class TestAddress:
         assert (to_new["To"], to_old["To"]) == ("nouvelle@example.org", "claire@example.org")
         path = path_in(to_new)
         elsewhere = app.test_client()
-        assert elsewhere.get(path).status_code == 200
+        for verb in ("GET", "HEAD"):
+            assert elsewhere.open(path, method=verb).status_code == 200
+            assert elsewhere.open(path_in(to_old), method=verb).status_code == 200
         with read() as db:
             assert db.scalars(select(Account.email)).one() == "claire@example.org"
         assert submit(elsewhere, path).status_code == 303
@@ -422,7 +425,9 @@ class TestFamily:
         with read() as db:
             kept = db.execute(select(Beneficiary.first_name, Beneficiary.allergies).where(Beneficiary.id == noe)).one()
         assert tuple(kept) == ("Noah", None)
-        assert parent.get(f"{path}/supprimer").status_code == 200
+        for verb in ("GET", "HEAD"):
+            assert parent.open(f"{path}/supprimer", method=verb).status_code == 200
+        assert parent.get(path).status_code == 200
         assert submit(parent, f"{path}/supprimer").status_code == 303
         assert "Noah" not in parent.get("/mon-compte/filiations").text.replace("Noah Martin ne figure plus", "")
         assert parent.get(path).status_code == 404

@@ -67,6 +67,7 @@ def test_the_whole_way(
     assert letter["Subject"] == "Confirmez votre adresse e-mail"
     path = path_in(letter)
     assert "marie.dupont@example.org" in client.get(path).text
+    assert client.head(path).status_code == 200
     with read() as db:
         assert db.scalars(select(Account.state)).one() == "unconfirmed"
     answer = submit(client, path)
