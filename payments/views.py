@@ -54,7 +54,8 @@ def _show(page: books.SandboxPage, form: CardForm | None = None, refused: str = 
         refused=refused,
         cards=_test_cards(),
     )
-    return Response(html, 422 if refused or (form is not None and form.errors) else 200)
+    status = 422 if refused or (form is not None and form.errors) else 200
+    return Response(html, status, mimetype="text/html")
 
 
 def _lead_on(page: books.SandboxPage, state: books.State) -> Response:
