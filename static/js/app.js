@@ -1,5 +1,5 @@
 /* Cantine Facile: what JavaScript adds to pages that already work without it.
-   Booking ticks and their total, showing a password, one press of a button at a time, menus that close, focus on errors. */
+   Booking ticks and their total, showing a password, one press of a button at a time, printing, focus on errors. */
 (() => {
   "use strict";
 
@@ -103,27 +103,6 @@
     });
   }
 
-  // ---- Menus: <details data-menu> closes on Escape and on a press elsewhere.
-  function menus() {
-    const open = () => document.querySelectorAll("details[data-menu][open]");
-    document.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") {
-        return;
-      }
-      for (const menu of open()) {
-        menu.open = false;
-        menu.querySelector("summary").focus();
-      }
-    });
-    document.addEventListener("click", (event) => {
-      for (const menu of open()) {
-        if (!menu.contains(event.target)) {
-          menu.open = false;
-        }
-      }
-    });
-  }
-
   document.querySelectorAll("form[data-booking]").forEach(booking);
   document.querySelectorAll("button[data-show]").forEach(show);
   document.querySelectorAll("form[data-once]").forEach(once);
@@ -131,6 +110,5 @@
     button.hidden = false;
     button.addEventListener("click", () => window.print());
   });
-  menus();
   document.querySelector("[data-focus]")?.focus();
 })();
