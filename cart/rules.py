@@ -70,12 +70,14 @@ class Meal(NamedTuple):
 def read_meal(code: str) -> Meal | None:
     """The meal that a form names, or nothing when the text is not one."""
     child, _dot, day = code.partition(".")
-    if not (child.isascii() and child.isdigit() and len(child) < 19 and len(day) == 10 and day.isascii()):
+    if not (code.isascii() and child.isdigit() and len(child) < 19):
         return None
     try:
-        return Meal(int(child), date.fromisoformat(day))
+        meal = Meal(int(child), date.fromisoformat(day))
     except ValueError:
         return None
+    # One way to write it: "012", "20261105" or a week date name nothing.
+    return meal if meal.code == code else None
 
 
 def right_on(child: Child, day: date) -> Right | None:

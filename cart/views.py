@@ -29,6 +29,7 @@ from shop.clock import paris_day, request_now
 from shop.database import reading, transaction
 from shop.errors import NotFound
 from shop.french import day_long, plural
+from shop.web import whole_number
 from shop.words import gettext as _
 
 blueprint = Blueprint("cart", __name__)
@@ -175,8 +176,8 @@ def choose_meals(commune: str, service: str) -> str | Response | tuple[str, int]
 
 def _tick(choice: Choice, bulk: str) -> None:
     """Tick or untick what a button without JavaScript asks for: "tout", "rien", "jours", "vacances", "semaine:<Monday>"."""
-    chosen = {int(text) for text in request.form.getlist("enfants") if text.isascii() and text.isdigit()}
-    weekdays = {int(text) for text in request.form.getlist("jours") if text.isascii() and text.isdigit()}
+    chosen = set(map(whole_number, request.form.getlist("enfants")))
+    weekdays = set(map(whole_number, request.form.getlist("jours")))
     what, _colon, monday = bulk.partition(":")
     shown = {
         Meal(child_id, day)

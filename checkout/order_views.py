@@ -20,17 +20,19 @@ from shop.database import reading, transaction
 from shop.errors import NotFound
 from shop.french import month_name, plural
 from shop.money import format_euros
+from shop.web import whole_number
 from shop.words import gettext as _
 
 blueprint = Blueprint("orders", __name__)
 MOST_AT_ONCE = 400
+MOST_PAGES = 10_000
 
 
 @blueprint.get("/commandes")
 @open_to("parents")
 def history() -> str:
     """Historique de mes commandes."""
-    page = max(request.args.get("page", 1, type=int), 1)
+    page = min(whole_number(request.args.get("page")) or 1, MOST_PAGES)
     with reading() as db:
         orders, pages = queries.history(db, the_household_id(), page)
     return render_template(
@@ -154,9 +156,10 @@ def reservations() -> str:
 
 def _asked_for(values: list[str]) -> list[int]:
     """The reservations that an address or a form names. Raises `NotFound` for none or nonsense."""
-    if not values or len(values) > MOST_AT_ONCE or not all(v.isascii() and v.isdigit() and len(v) < 19 for v in values):
+    numbers = [whole_number(value) for value in values]
+    if not numbers or None in numbers or len(numbers) > MOST_AT_ONCE:
         raise NotFound
-    return [int(value) for value in values]
+    return [number for number in numbers if number is not None]
 
 
 def _confirm_page(ids: list[int], sentences: list[str]) -> str:

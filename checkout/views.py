@@ -17,6 +17,7 @@ from shop.database import reading, transaction
 from shop.errors import NotFound, Refusal
 from shop.french import plural
 from shop.money import AmountRefused, parse_euros
+from shop.web import whole_number
 from shop.words import gettext as _
 from wallet.errors import BalanceTooShort, TopUpRefused
 
@@ -45,10 +46,10 @@ def the_buyer() -> Buyer:
 
 def _number(name: str) -> int:
     """A whole number that a form of ours always carries. Raises `NotFound` for anything else."""
-    text = request.form.get(name, "")
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
+    number = whole_number(request.form.get(name))
+    if number is None:
         raise NotFound
-    return int(text)
+    return number
 
 
 @blueprint.get("/panier")
@@ -82,9 +83,7 @@ def _any_completing(meals: list[BasketMeal]) -> bool:
 @open_to("parents")
 def remove() -> Response | tuple[str, int]:
     """Take single meals out of the basket."""
-    lines = [
-        int(text) for text in request.form.getlist("ligne") if text.isascii() and text.isdigit() and len(text) < 19
-    ]
+    lines = [number for number in map(whole_number, request.form.getlist("ligne")) if number is not None]
     with transaction() as db:
         removed = cart.operations.remove_lines(db, the_household_id(), lines, request_now())
     if not removed:
@@ -104,7 +103,9 @@ def accept_prices() -> Response:
         changed = {
             meal.line_id: (meal.price_id, meal.price_cents)
             for meal in meals_of_basket(db, basket_id)
-            if meal.price_id is not None and meal.price_cents is not None and meal.price_id != meal.tariff_price_id
+            if meal.price_id is not None
+            and meal.price_cents is not None
+            and (meal.price_id, meal.price_cents) != (meal.tariff_price_id, meal.quoted_cents)
         }
         if changed:
             cart.operations.requote(db, basket_id, changed, now)

@@ -6,6 +6,7 @@ from checkout import queries, statement, top_up
 from shop.access import open_to, the_household_id
 from shop.database import reading
 from shop.errors import NotFound
+from shop.web import whole_number
 
 blueprint = Blueprint("wallet", __name__)
 
@@ -15,11 +16,11 @@ blueprint = Blueprint("wallet", __name__)
 def show_statement() -> str:
     """A bank statement with running balance; one wallet a régie."""
     household_id = the_household_id()
-    before = request.args.get("avant", type=int)
+    before = whole_number(request.args.get("avant"))
     with reading() as db:
         purses = top_up.purses(db, household_id)
-        wanted = request.args.get("regie", purses[0].regie_id if purses else 0, type=int)
-        purse = next((purse for purse in purses if purse.regie_id == wanted), None)
+        wanted = request.args.get("regie", str(purses[0].regie_id) if purses else "")
+        purse = next((purse for purse in purses if str(purse.regie_id) == wanted), None)
         if purses and purse is None:
             raise NotFound
         lines = queries.movements(db, purse.regie_id, household_id, before) if purse else []

@@ -75,6 +75,13 @@ def safe_next(target: str | None) -> str | None:
     return None if parts.scheme or parts.netloc else target
 
 
+def whole_number(text: str | None) -> int | None:
+    """The number that a form or an address names, when a key of ours can be it: ASCII digits, 63 bits."""
+    if not text or not text.isascii() or not text.isdigit() or len(text) > 18:
+        return None
+    return int(text)
+
+
 def link_to(endpoint: str, **values: Any) -> str:
     """The full address of a page, from the configured base address: never from what a request claims (trust: T-061)."""
     config: Config = current_app.extensions["shop.config"]

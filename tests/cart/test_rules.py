@@ -1,0 +1,146 @@
+"""What may be booked, decided on plain values."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from cart.periods import FURTHEST, read_period
+from cart.rules import (
+    AmbiguousPrice,
+    Child,
+    Day,
+    Meal,
+    Right,
+    cell_state,
+    choose,
+    read_meal,
+    right_on,
+    until_the_holidays,
+)
+
+THURSDAY = date(2026, 11, 5)
+DEADLINE = datetime(2026, 11, 3, 9, tzinfo=UTC)
+BEFORE = DEADLINE - timedelta(seconds=1)
+
+
+def day(
+    *, is_open: bool = True, capacity: int | None = None, booked: int = 0, on: date = THURSDAY, number: int = 7
+) -> Day:
+    return Day(number, on, is_open, None if is_open else "Grève", capacity, booked, DEADLINE, DEADLINE, None)
+
+
+def right(cents: int = 380, first: date = date(2026, 9, 1), last: date = date(2027, 8, 31), price_id: int = 4) -> Right:
+    return Right(3, "Résident commune", price_id, cents, first, last)
+
+
+def child(*rights: Right, number: int = 12) -> Child:
+    return Child(number, "Louane", "Dupont", rights)
+
+
+@pytest.mark.parametrize(
+    ("what", "state"),
+    [
+        ({}, "free"),
+        ({"now": DEADLINE}, "late"),
+        ({"now": BEFORE}, "free"),
+        ({"is_booked": True, "now": DEADLINE}, "booked"),
+        ({"is_in_basket": True}, "basket"),
+        ({"is_in_basket": True, "now": DEADLINE}, "late"),
+        ({"right": None}, "no_tariff"),
+        ({"day": day(is_open=False)}, "closed"),
+        ({"day": day(capacity=2, booked=2)}, "full"),
+        ({"day": day(capacity=2, booked=1)}, "free"),
+        ({"day": day(capacity=0)}, "full"),
+    ],
+)
+def test_state_of_a_box(what: dict[str, object], state: str) -> None:
+    facts = {"day": day(), "right": right(), "is_booked": False, "is_in_basket": False, "now": BEFORE, **what}
+    assert cell_state(**facts) == state  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("", ".", "12", "12.", "12.2026-13-01", "12.2026-11-5", "-1.2026-11-05", "x.2026-11-05", "١٢.2026-11-05"),
+        *("12.20261105  ", "12.2026-11-05.1", "9" * 30 + ".2026-11-05", "1e3.2026-11-05", "12.２０２６-11-05"),
+    ],
+)
+def test_nonsense_is_not_a_meal(code: str) -> None:
+    assert read_meal(code) is None
+
+
+def test_a_meal_is_read_as_it_is_written() -> None:
+    meal = Meal(12, THURSDAY)
+    assert meal.code == "12.2026-11-05"
+    assert read_meal(meal.code) == meal
+
+
+def test_two_prices_for_one_day_are_an_error_and_never_a_choice() -> None:
+    with pytest.raises(AmbiguousPrice):
+        right_on(child(right(380), right(520, price_id=5)), THURSDAY)
+
+
+def test_prices_follow_their_dates() -> None:
+    theirs = child(right(380, last=date(2026, 12, 31)), right(400, first=date(2027, 1, 1), price_id=5))
+    assert right_on(theirs, date(2026, 12, 31)) == theirs.rights[0]
+    assert right_on(theirs, date(2027, 1, 1)) == theirs.rights[1]
+    assert right_on(theirs, date(2026, 8, 31)) is None
+
+
+def test_choosing_prices_each_meal_and_skips_what_is_in_the_basket() -> None:
+    friday = THURSDAY + timedelta(days=1)
+    days = {THURSDAY: day(), friday: day(on=friday, number=8)}
+    meals = [Meal(12, THURSDAY), Meal(12, friday), Meal(12, THURSDAY)]
+    lines, problems = choose(meals, {12: child(right())}, days, set(), {Meal(12, friday)}, BEFORE)
+    assert problems == []
+    assert [(line.beneficiary_id, line.service_day_id, line.quoted_cents) for line in lines] == [(12, 7, 380)]
+
+
+def test_every_problem_is_named_at_once_with_who_and_when() -> None:
+    friday, saturday = THURSDAY + timedelta(days=1), THURSDAY + timedelta(days=2)
+    days = {THURSDAY: day(is_open=False), friday: day(on=friday, capacity=1, booked=1)}
+    meals = [Meal(12, THURSDAY), Meal(12, friday), Meal(12, saturday)]
+    lines, problems = choose(meals, {12: child(right())}, days, set(), set(), BEFORE)
+    assert lines == []
+    assert problems == [
+        "Louane Dupont, jeudi 5 novembre 2026 : pas de service ce jour-là (Grève).",
+        "Louane Dupont, vendredi 6 novembre 2026 : il n’y a plus de place.",
+        "Louane Dupont, samedi 7 novembre 2026 : ce n’est pas un jour de service.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "first", "last"),
+    [
+        ("mois:2026-12", date(2026, 12, 1), date(2026, 12, 31)),
+        ("semaine:2026-11-05", date(2026, 11, 2), date(2026, 11, 8)),
+        ("vacances", date(2026, 11, 4), date(2026, 12, 18)),
+        (None, date(2026, 11, 1), date(2026, 11, 30)),
+        ("mois:2026-13", date(2026, 11, 1), date(2026, 11, 30)),
+        ("mois:9999-12", date(2026, 11, 1), date(2026, 11, 30)),
+        ("semaine:0001-01-01", date(2026, 11, 1), date(2026, 11, 30)),
+        ("siècle:2026", date(2026, 11, 1), date(2026, 11, 30)),
+    ],
+)
+def test_periods(code: str | None, first: date, last: date) -> None:
+    period = read_period(code, date(2026, 11, 4), date(2026, 12, 18))
+    assert (period.first, period.last) == (first, last)
+
+
+def test_periods_end_somewhere() -> None:
+    today = date(2026, 11, 4)
+    furthest = today + FURTHEST
+    assert read_period(f"mois:{furthest:%Y-%m}", today, today).after is None
+    assert read_period("mois:2026-11", today, today).before is None
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "last"),
+    [
+        (date(2026, 12, 19), date(2027, 7, 3), date(2026, 12, 18)),
+        (None, date(2027, 7, 3), date(2027, 7, 3)),
+        (None, None, date(2027, 1, 3)),
+    ],
+)
+def test_until_the_holidays(start: date | None, end: date | None, last: date) -> None:
+    assert until_the_holidays(date(2026, 11, 4), start, end) == last

@@ -1,0 +1,403 @@
+"""The basket and both ways to pay, by the pages."""
+
+import re
+from datetime import date, timedelta
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+
+from cart.models import Basket, BasketLine
+from catalog.models import ServiceDay
+from orders.models import Order, Reservation
+from payments.models import Payment
+from shop.clock import StoppedClock
+from shop.models import Outbox
+from tests.conftest import CountStatements, OpenSession, SendLetters, SignIn, Submit
+from tests.factory import Family, Town
+from wallet.models import JournalEntry, LedgerAccount
+
+
+@pytest.fixture
+def family(town: Town, client: FlaskClient, sign_in: SignIn) -> Family:
+    family = town.family(children=2, balance_cents=5000)
+    sign_in(client, family)
+    return family
+
+
+@pytest.fixture
+def days(town: Town, clock: StoppedClock) -> list[date]:
+    return town.aiguilhe.canteen.open_days(clock.now())
+
+
+@pytest.fixture
+def basket_id(town: Town, family: Family, days: list[date]) -> int:
+    """Two children, two dates: 15,20 €."""
+    return town.basket(family, town.aiguilhe.canteen, days[:2])
+
+
+class Picture:
+    """What money and places look like: equal pictures mean that nothing moved."""
+
+    def __init__(self, read: OpenSession) -> None:
+        with read() as db:
+            self.facts = (
+                db.scalar(select(func.count()).select_from(Order)),
+                db.scalar(select(func.count()).select_from(Reservation)),
+                db.scalar(select(func.count()).select_from(JournalEntry)),
+                db.scalar(select(func.count()).select_from(Payment)),
+                db.scalar(select(func.count()).select_from(Outbox)),
+                db.scalar(select(func.sum(ServiceDay.booked_count))),
+                tuple(map(tuple, db.execute(select(Basket.id, Basket.state).order_by(Basket.id)))),
+                tuple(map(tuple, db.execute(select(LedgerAccount.id, LedgerAccount.balance_cents)))),
+            )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Picture) and self.facts == other.facts
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+WALLET = "/panier/payer/porte-monnaie"
+CARD = "/panier/payer/carte"
+
+
+def test_from_basket_to_confirmation(
+    client: FlaskClient,
+    submit: Submit,
+    family: Family,
+    basket_id: int,
+    read: OpenSession,
+    letters: SendLetters,
+    books_hold: None,
+) -> None:
+    html = client.get("/panier").text
+    for words in (
+        "Disponibilité",
+        "Prix unitaire",
+        "Quantité",
+        "Total produits TTC",
+        "Non payé = non réservé",
+        "15,20",
+    ):
+        assert words in html
+    answer = submit(client, WALLET, {"panier": basket_id, "total": 1520})
+    assert answer.status_code == 303
+    page = client.get(answer.headers["Location"]).text
+    assert "4 repas sont réservés et payés" in page
+    number = answer.headers["Location"].rsplit("/", 1)[1]
+    (letter,) = letters()
+    assert number in str(letter["Subject"])
+    assert number in client.get("/commandes").text
+    assert number in client.get("/mes-credits").text
+    assert "34,80" in client.get("/mes-credits").text
+    calendar = client.get(f"/commandes/{number}.ics")
+    assert calendar.text.count("BEGIN:VEVENT") == 4
+    assert client.get("/panier").text.count("Votre panier est vide") == 1
+
+
+def test_a_second_click_gives_the_same_order(
+    client: FlaskClient, submit: Submit, family: Family, basket_id: int, read: OpenSession
+) -> None:
+    first = submit(client, WALLET, {"panier": basket_id, "total": 1520})
+    before = Picture(read)
+    for way in (WALLET, CARD):
+        again = submit(client, way, {"panier": basket_id, "total": 1520})
+        assert again.headers["Location"] == first.headers["Location"]
+    assert Picture(read) == before
+
+
+@pytest.mark.parametrize("way", [WALLET, CARD])
+@pytest.mark.parametrize("total", ["0", "1", "1519", "999999"])
+def test_a_total_that_was_not_shown_is_refused(
+    client: FlaskClient, submit: Submit, family: Family, basket_id: int, read: OpenSession, way: str, total: str
+) -> None:
+    before = Picture(read)
+    answer = submit(client, way, {"panier": basket_id, "total": total})
+    assert answer.status_code == 409
+    assert "Le total a changé" in answer.text
+    assert Picture(read) == before
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1", "1e3", "١٢", "9" * 40])
+def test_a_basket_that_is_no_number_is_not_found(
+    client: FlaskClient, submit: Submit, family: Family, basket_id: int, read: OpenSession, value: str
+) -> None:
+    before = Picture(read)
+    assert submit(client, WALLET, {"panier": value, "total": 1520}).status_code == 404
+    assert submit(client, CARD, {"panier": basket_id, "total": value}).status_code == 404
+    assert Picture(read) == before
+
+
+def test_another_familys_basket_order_and_payment_do_not_exist(
+    town: Town,
+    client: FlaskClient,
+    sign_in: SignIn,
+    submit: Submit,
+    family: Family,
+    basket_id: int,
+    days: list[date],
+    read: OpenSession,
+) -> None:
+    order_id = town.paid_order(family, town.aiguilhe.canteen, days[3:4])
+    with read() as db:
+        number = db.scalars(select(Order.number).where(Order.id == order_id)).one()
+        line_id = db.scalars(select(BasketLine.id).where(BasketLine.basket_id == basket_id)).first()
+        meal_id = db.scalars(select(Reservation.id).where(Reservation.order_id == order_id)).first()
+    opened = submit(client, "/recharger", {"regie": town.regie_id, "montant": "20"})
+    assert opened.status_code == 303
+    with read() as db:
+        key = db.scalars(select(Payment.key).order_by(Payment.id.desc())).first()
+    sign_in(client, town.family(balance_cents=9000))
+    before = Picture(read)
+    for way in (WALLET, CARD):
+        assert submit(client, way, {"panier": basket_id, "total": 1520}).status_code == 404
+    assert submit(client, "/panier/retirer", {"ligne": line_id}).status_code == 404
+    assert submit(client, "/panier/nouveaux-prix", {"panier": basket_id}).status_code == 404
+    assert submit(client, "/mes-reservations/annuler", {"repas": meal_id, "credit": 380}).status_code == 404
+    for verb in ("verifier", "abandonner"):
+        assert submit(client, f"/paiement/{key}/{verb}", {}).status_code == 404
+    pages = (f"/commandes/{number}", f"/commandes/{number}.ics", f"/paiement/{key}", f"/paiement/retour/{key}")
+    for address in (*pages, f"/mes-reservations/annuler?repas={meal_id}"):
+        assert client.get(address).status_code == 404, address
+    assert Picture(read) == before
+
+
+def test_a_short_balance_says_what_is_missing_and_tops_it_up(
+    town: Town, client: FlaskClient, sign_in: SignIn, submit: Submit, days: list[date], read: OpenSession
+) -> None:
+    poor = town.family(children=2, balance_cents=1000)
+    sign_in(client, poor)
+    basket_id = town.basket(poor, town.aiguilhe.canteen, days[:2])
+    html = client.get("/panier").text
+    assert "Il manque 5,20\u00a0€" in html
+    assert WALLET not in html
+    before = Picture(read)
+    answer = submit(client, WALLET, {"panier": basket_id, "total": 1520})
+    assert answer.status_code == 422
+    assert "Il manque 5,20\u00a0€ dans votre porte-monnaie" in answer.text
+    assert Picture(read) == before
+    found = re.search(r'name="montant" value="([^"]+)"', html)
+    assert found is not None
+    opened = submit(client, "/recharger", {"regie": town.regie_id, "montant": found[1], "panier": "1"})
+    assert opened.status_code == 303
+    with read() as db:
+        payments = db.execute(
+            select(Payment.cents, Payment.back_to_basket, Payment.purpose).order_by(Payment.id.desc())
+        )
+        assert payments.first() == (520, True, "top_up")
+
+
+def test_taking_meals_out(
+    client: FlaskClient, submit: Submit, family: Family, basket_id: int, read: OpenSession
+) -> None:
+    with read() as db:
+        ids = list(db.scalars(select(BasketLine.id).where(BasketLine.basket_id == basket_id)))
+    assert submit(client, "/panier/retirer", {"ligne": ids[0]}).status_code == 303
+    assert "11,40\u00a0€" in client.get("/panier").text
+    assert submit(client, "/panier/retirer", {"ligne": ids[0]}).status_code == 404
+    assert submit(client, "/panier/retirer", {"ligne": ids[1:]}).status_code == 303
+    assert "Votre panier est vide" in client.get("/panier").text
+    answer = submit(client, WALLET, {"panier": basket_id, "total": 0})
+    assert answer.status_code == 422
+    assert "Votre panier est vide" in answer.text
+
+
+def test_a_price_that_changed_is_shown_and_must_be_accepted(
+    town: Town, client: FlaskClient, submit: Submit, family: Family, basket_id: int, read: OpenSession
+) -> None:
+    town.change_price(town.aiguilhe.canteen, 410)
+    before = Picture(read)
+    answer = submit(client, WALLET, {"panier": basket_id, "total": 1520})
+    assert answer.status_code == 422
+    assert "4,10\u00a0€ au lieu de 3,80\u00a0€" in answer.text
+    assert Picture(read) == before
+    assert submit(client, "/panier/nouveaux-prix", {"panier": basket_id}).status_code == 303
+    assert "16,40\u00a0€" in client.get("/panier").text
+    assert submit(client, WALLET, {"panier": basket_id, "total": 1640}).status_code == 303
+
+
+def test_every_problem_of_a_basket_at_once(
+    town: Town,
+    client: FlaskClient,
+    submit: Submit,
+    family: Family,
+    basket_id: int,
+    days: list[date],
+    clock: StoppedClock,
+    read: OpenSession,
+) -> None:
+    canteen = town.aiguilhe.canteen
+    town.change_day(canteen, days[0], is_open=False, closed_reason="Grève")
+    town.change_day(canteen, days[1], book_deadline_at=clock.now())
+    before = Picture(read)
+    for way in (WALLET, CARD):
+        answer = submit(client, way, {"panier": basket_id, "total": 1520})
+        assert answer.status_code == 422
+        assert "4 repas de votre panier posent problème" in answer.text
+        assert "(Grève)" in answer.text
+        assert "Trop tard" in answer.text
+    assert Picture(read) == before
+
+
+@pytest.mark.parametrize(
+    "typed", ["12,345", "-5", "1e9", "١٢", "", "abc", "0", "4,99", "100000", "5 5 5 5 5 5", "💶" * 30]
+)
+def test_amounts_that_cannot_be(
+    town: Town, client: FlaskClient, submit: Submit, family: Family, read: OpenSession, typed: str
+) -> None:
+    before = Picture(read)
+    answer = submit(client, "/recharger", {"regie": town.regie_id, "montant_libre": typed})
+    assert answer.status_code == 422
+    assert 'role="alert"' in answer.text
+    assert f'value="{typed}"' in answer.text
+    assert Picture(read) == before
+
+
+def test_a_regie_one_has_nothing_to_do_with(
+    town: Town, client: FlaskClient, submit: Submit, family: Family, read: OpenSession
+) -> None:
+    before = Picture(read)
+    for regie in ("99", "x", ""):
+        assert submit(client, "/recharger", {"regie": regie, "montant": "20"}).status_code == 404
+    assert Picture(read) == before
+
+
+def test_card_held_abandoned_and_open_again(
+    client: FlaskClient, submit: Submit, family: Family, basket_id: int, read: OpenSession, books_hold: None
+) -> None:
+    answer = submit(client, CARD, {"panier": basket_id, "total": 1520})
+    assert "/paiement-securise/" in answer.headers["Location"]
+    with read() as db:
+        key = db.scalars(select(Payment.key).where(Payment.purpose == "order")).one()
+        assert set(db.scalars(select(Reservation.state))) == {"held"}
+    html = client.get("/panier").text
+    assert "Un paiement par carte est en cours" in html
+    assert WALLET not in html
+    assert submit(client, WALLET, {"panier": basket_id, "total": 1520}).status_code == 409
+    assert "Paiement en cours de vérification" in client.get(f"/paiement/{key}").text
+    assert submit(client, f"/paiement/{key}/abandonner", {}).status_code == 303
+    assert "Rien n’a été débité" in client.get(f"/paiement/{key}").text
+    with read() as db:
+        assert set(db.scalars(select(Reservation.state))) == {"released"}
+        assert db.scalars(select(Basket.state)).one() == "open"
+    assert submit(client, WALLET, {"panier": basket_id, "total": 1520}).status_code == 303
+
+
+def test_cancelling_shows_the_credit_and_gives_exactly_it(
+    town: Town,
+    client: FlaskClient,
+    submit: Submit,
+    family: Family,
+    days: list[date],
+    read: OpenSession,
+    letters: SendLetters,
+    books_hold: None,
+) -> None:
+    order_id = town.paid_order(family, town.aiguilhe.canteen, days[:2])
+    ids = list(town.reservation_ids(order_id))
+    letters()
+    page = client.get(f"/mes-reservations/annuler?repas={ids[0]}").text
+    assert "Annuler et recréditer 3,80\u00a0€" in page
+    with read() as db:
+        before = db.scalars(select(LedgerAccount.balance_cents).where(LedgerAccount.id == family.wallet_id)).one()
+    answer = submit(client, "/mes-reservations/annuler", {"repas": ids[0], "credit": 380})
+    assert answer.status_code == 303
+    with read() as db:
+        after = db.scalars(select(LedgerAccount.balance_cents).where(LedgerAccount.id == family.wallet_id)).one()
+    assert after - before == 380
+    assert len(letters()) == 1
+    # Again: nothing more. Then the other three at once.
+    again = Picture(read)
+    assert submit(client, "/mes-reservations/annuler", {"repas": ids[0], "credit": 380}).status_code == 303
+    assert Picture(read) == again
+    mixed = submit(client, "/mes-reservations/annuler", {"repas": ids[:2], "credit": 760})
+    assert mixed.status_code == 422
+    assert "déjà annulé" in mixed.text
+    assert Picture(read) == again
+    assert submit(client, "/mes-reservations/annuler", {"repas": ids[1:], "credit": 1140}).status_code == 303
+    assert client.get("/mes-credits").text.count("Repas annulé") == 4
+
+
+def test_cancelling_too_late_or_for_another_sum_moves_nothing(
+    town: Town,
+    client: FlaskClient,
+    sign_in: SignIn,
+    submit: Submit,
+    family: Family,
+    days: list[date],
+    clock: StoppedClock,
+    read: OpenSession,
+) -> None:
+    order_id = town.paid_order(family, town.aiguilhe.canteen, days[:1])
+    first = next(iter(town.reservation_ids(order_id)))
+    before = Picture(read)
+    answer = submit(client, "/mes-reservations/annuler", {"repas": first, "credit": 999})
+    assert answer.status_code == 409
+    assert "3,80\u00a0€ au lieu de 9,99\u00a0€" in answer.text
+    with read() as db:
+        deadline = db.scalars(select(Reservation.cancel_deadline_at).where(Reservation.id == first)).one()
+    clock.moment = deadline - timedelta(seconds=1)
+    sign_in(client, family)
+    assert "Annuler et recréditer" in client.get(f"/mes-reservations/annuler?repas={first}").text
+    clock.moment = deadline
+    late = submit(client, "/mes-reservations/annuler", {"repas": first, "credit": 380})
+    assert late.status_code == 422
+    assert "il fallait annuler avant le" in late.text
+    assert Picture(read) == before
+
+
+@pytest.mark.parametrize("query", ["", "?repas=", "?repas=x", "?repas=-1", "?repas=" + "9" * 30, "?repas=999999"])
+def test_cancelling_nothing_that_is_there(client: FlaskClient, family: Family, query: str) -> None:
+    assert client.get(f"/mes-reservations/annuler{query}").status_code == 404
+
+
+@pytest.mark.parametrize("many", [1, 6, 24])
+def test_statements_of_a_purchase_do_not_grow(
+    town: Town,
+    client: FlaskClient,
+    sign_in: SignIn,
+    submit: Submit,
+    statements: CountStatements,
+    days: list[date],
+    many: int,
+) -> None:
+    buyer = town.family(children=2, balance_cents=100_000)
+    sign_in(client, buyer)
+    children = buyer.beneficiary_ids[: min(many, 2)]
+    chosen = days[: max(many // 2, 1)]
+    address = f"/reserver/{town.aiguilhe.slug}/{town.aiguilhe.canteen.slug}"
+    codes = [f"{child}.{day}" for child in children for day in chosen]
+    with statements() as seen:
+        client.get(f"{address}?periode=vacances")
+        assert submit(client, address, {"repas": codes}).status_code == 303
+        client.get("/panier")
+    with statements() as paying:
+        answer = submit(client, WALLET, {"panier": 1, "total": 380 * len(codes)})
+    with statements() as confirming:
+        assert client.get(answer.headers["Location"]).status_code == 200
+    # The very first sale of a régie opens its account, in two statements more.
+    assert paying.count <= 15, paying
+    assert seen.count + paying.count + confirming.count <= 36
+
+
+@pytest.mark.parametrize("address", ["/mes-reservations", "/mes-credits", "/commandes", "/panier", "/recharger"])
+def test_empty_pages_say_what_to_do(
+    town: Town, client: FlaskClient, sign_in: SignIn, statements: CountStatements, address: str
+) -> None:
+    sign_in(client, town.family(approved=False))
+    with statements() as seen:
+        answer = client.get(address)
+    assert answer.status_code == 200
+    assert seen.count <= 4, seen
+
+
+@pytest.mark.parametrize("query", ["?mois=2026-13", "?mois=9999-12", "?mois=x", "?mois=0001-01", "?mois=2026-11"])
+def test_months_that_cannot_be_show_this_one(client: FlaskClient, family: Family, query: str) -> None:
+    assert "Novembre 2026" in client.get(f"/mes-reservations{query}").text
+
+
+@pytest.mark.parametrize("query", ["?avant=x", "?avant=-3", "?avant=" + "9" * 30, "?regie=99", "?page=-1"])
+def test_odd_addresses_of_the_statement_never_break(client: FlaskClient, family: Family, query: str) -> None:
+    assert client.get(f"/mes-credits{query}").status_code == (404 if "regie" in query else 200)
+    assert client.get(f"/commandes?page={'9' * 30}").status_code == 200

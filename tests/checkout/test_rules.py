@@ -1,0 +1,137 @@
+"""The checkout's decisions, on plain values."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cart.queries import BasketMeal
+from checkout.basket import baskets, days_in_words
+from checkout.errors import BasketRefused, EmptyBasket, TotalChanged
+from checkout.rules import check_basket, why_not_cancelled
+
+DEADLINE = datetime(2026, 11, 3, 9, tzinfo=UTC)
+BEFORE = DEADLINE - timedelta(seconds=1)
+
+
+def meal(**changes: Any) -> BasketMeal:
+    facts: dict[str, Any] = {
+        "line_id": 1,
+        "basket_id": 5,
+        "regie_id": 1,
+        "basket_state": "open",
+        "beneficiary_id": 12,
+        "first_name": "Louane",
+        "last_name": "Dupont",
+        "service_id": 2,
+        "service_name": "Cantine Aiguilhe",
+        "service_slug": "cantine",
+        "commune_slug": "aiguilhe",
+        "service_day_id": 7,
+        "day": date(2026, 11, 5),
+        "is_open": True,
+        "closed_reason": None,
+        "capacity": None,
+        "booked_count": 0,
+        "book_deadline_at": DEADLINE,
+        "cancel_deadline_at": DEADLINE,
+        "tariff_label": "Résident commune",
+        "tariff_price_id": 4,
+        "quoted_cents": 380,
+        "price_id": 4,
+        "price_cents": 380,
+        "enrolment_id": 9,
+        "reservation_id": None,
+    }
+    return BasketMeal(**{**facts, **changes})
+
+
+def test_two_children_and_two_dates_make_four_meals_and_15_20() -> None:
+    meals = [
+        meal(
+            line_id=1 + 2 * i + j,
+            beneficiary_id=12 + i,
+            first_name=name,
+            service_day_id=7 + j,
+            day=date(2026, 11, 5 + j),
+        )
+        for i, name in enumerate(["Louane", "Théo"])
+        for j in range(2)
+    ]
+    assert check_basket(meals, 1520, BEFORE).total_cents == 1520
+    (view,) = baskets(meals, BEFORE)
+    (product,) = view.products
+    assert (product.quantity, product.unit_cents, product.total_cents) == (4, 380, 1520)
+    assert product.beneficiaries == "Louane Dupont, Théo Dupont"
+    assert product.dates == "5 et 6 novembre 2026"
+    assert view.problem_lines == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"reservation_id": 3}, "déjà réservé"),
+        ({"is_open": False, "closed_reason": "Grève"}, "plus de service ce jour-là (Grève)"),
+        ({"enrolment_id": None}, "n’est plus valable"),
+        ({"price_id": None, "price_cents": None}, "n’est pas connu"),
+        ({"price_cents": 410, "price_id": 8}, "4,10\u00a0€ au lieu de 3,80\u00a0€"),
+        ({"quoted_cents": 1}, "Le prix a changé"),
+        ({"capacity": 3, "booked_count": 3}, "plus de place"),
+    ],
+)
+def test_what_stands_in_the_way_of_a_meal(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(BasketRefused) as refusal:
+        check_basket([meal(**change)], None, BEFORE)
+    assert words in refusal.value.problems[1]
+
+
+def test_one_second_before_the_deadline_and_at_it() -> None:
+    assert check_basket([meal()], 380, BEFORE).total_cents == 380
+    with pytest.raises(BasketRefused) as refusal:
+        check_basket([meal()], 380, DEADLINE)
+    assert refusal.value.problems[1] == "Trop tard : il fallait réserver avant le mardi 3 novembre 2026 à 10\u00a0h."
+
+
+def test_all_problems_come_at_once() -> None:
+    with pytest.raises(BasketRefused) as refusal:
+        check_basket([meal(line_id=1, is_open=False), meal(line_id=2, enrolment_id=None)], None, BEFORE)
+    assert set(refusal.value.problems) == {1, 2}
+
+
+def test_places_are_counted_for_all_the_family_wants() -> None:
+    two = [meal(line_id=1, capacity=5, booked_count=4), meal(line_id=2, beneficiary_id=13, capacity=5, booked_count=4)]
+    with pytest.raises(BasketRefused):
+        check_basket(two, None, BEFORE)
+    assert check_basket(two[:1], None, BEFORE).total_cents == 380
+
+
+def test_a_line_that_finds_two_prices_is_refused() -> None:
+    with pytest.raises(BasketRefused):
+        check_basket([meal(), meal(price_id=8, price_cents=1)], None, BEFORE)
+
+
+def test_nothing_and_another_total_than_the_one_seen() -> None:
+    with pytest.raises(EmptyBasket):
+        check_basket([], 0, BEFORE)
+    with pytest.raises(TotalChanged):
+        check_basket([meal()], 379, BEFORE)
+
+
+@pytest.mark.parametrize(
+    ("state", "now", "words"),
+    [
+        ("confirmed", BEFORE, None),
+        ("confirmed", DEADLINE, "il fallait annuler avant le"),
+        ("cancelled", BEFORE, "déjà annulé"),
+        ("released", BEFORE, "n’est pas réservé"),
+        ("held", BEFORE, "n’est pas réservé"),
+    ],
+)
+def test_cancelling(state: str, now: datetime, words: str | None) -> None:
+    why = why_not_cancelled(state, "Louane", "jeudi", DEADLINE, now)
+    assert why is None if words is None else words in (why or "")
+
+
+def test_dates_in_words() -> None:
+    days = [date(2027, 3, 22), date(2027, 3, 21), date(2027, 4, 1), date(2027, 3, 21)]
+    assert days_in_words(days) == "21 et 22 mars 2027, 1er avril 2027"
