@@ -100,6 +100,6 @@ def sandbox_challenge(reference: str) -> Response:
     with transaction() as db:
         state = books.answer_challenge(db, reference, accepted, request_now())
     if state == "open" and not accepted:
-        sentence = _("Le paiement n’a pas été confirmé. Rien n’a été débité : essayez une autre carte.")
+        sentence = _("Le paiement n’a pas été confirmé. Rien n’a été débité : essayez une autre carte.")
         return _show(_page(reference), refused=sentence)
     return _lead_on(page, state)

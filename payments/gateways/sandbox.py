@@ -280,7 +280,7 @@ def pay(db: Session, reference: str, number: str, now: datetime) -> State:
         case "never":
             row.state = "processing"
         case "declined":
-            raise CardRefused(_("Votre banque a refusé ce paiement. Rien n’a été débité : essayez une autre carte."))
+            raise CardRefused(_("Votre banque a refusé ce paiement. Rien n’a été débité : essayez une autre carte."))
         case None:
             raise CardRefused(
                 _("Cette page n’accepte que les cartes de test de la liste. N’écrivez jamais ici une vraie carte.")

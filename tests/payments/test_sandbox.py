@@ -59,7 +59,7 @@ def work(app: Flask) -> int:
 
 def test_the_page_says_what_and_how_much(client: FlaskClient, attempt: Attempted) -> None:
     page = client.get(path(attempt))
-    assert page.status_code == 200
+    assert (page.status_code, page.mimetype) == (200, "text/html")
     html = page.get_data(as_text=True)
     for words in (
         "20,00\u00a0€",
