@@ -32,9 +32,10 @@ class Awaited:
         self.days = town.aiguilhe.canteen.open_days(town.now)[:2]
         self.order_id, self.payment_id = town.pending_order(self.family, town.aiguilhe.canteen, self.days)
         with read() as db:
-            self.key, self.reference, self.cents = db.execute(
+            self.key, reference, self.cents = db.execute(
                 select(Payment.key, Payment.provider_reference, Payment.cents).where(Payment.id == self.payment_id)
             ).one()
+        self.reference = reference or ""
 
     def seen(self, state: SeenState) -> Seen:
         return Seen(self.reference, self.key, state, self.cents, "eur", False)

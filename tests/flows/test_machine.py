@@ -1,0 +1,595 @@
+"""Random walks through wallets, baskets, orders, payments, cancellations and time, beside a plain model (trust: T-011).
+
+The model below is a few dictionaries and says of every step what must come of it: which refusal, which order, which
+credit. After each step the database holds what the model holds, and every invariant of the books.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import insert, select, update
+
+import cart.operations
+import payments.operations
+from accounts.models import HouseholdBeneficiary
+from cart.errors import PaymentUnderWay
+from cart.models import Basket, BasketLine
+from cart.rules import Line
+from catalog.models import ServiceDay, TariffPrice
+from checkout import books
+from checkout.cancel import cancel_reservations
+from checkout.errors import BasketRefused, CannotCancel, EmptyBasket, TotalChanged
+from checkout.place import Buyer, hold_for_card, pay_from_wallet
+from checkout.settle import give_up, settle
+from checkout.top_up import open_top_up
+from enrolments.models import Enrolment
+from orders.models import Order, Reservation
+from payments.gateways.base import Seen, Started
+from payments.models import Payment
+from shop.database import reading, transaction
+from shop.errors import Refusal
+from tests.conftest import START, Cleaner
+from tests.factory import Family, Town
+from wallet.errors import BalanceTooShort
+from wallet.models import LedgerAccount
+
+FAMILIES = 2
+CHILDREN = 3
+"""The first child belongs to both families, the second to the first, the third to the second."""
+DAYS = 4
+SMALL = 2
+"""The capacity of the first day; the others hold everybody."""
+
+families = st.integers(0, FAMILIES - 1)
+children = st.integers(0, CHILDREN - 1)
+days = st.integers(0, DAYS - 1)
+some = st.integers(0, 10_000)
+"""Which one, of however many there are."""
+
+Meal = tuple[int, int]
+"""A child and a day."""
+
+
+@dataclass
+class ModelOrder:
+    """What the model knows of an order."""
+
+    id: int
+    number: str
+    family: int
+    basket: int
+    meals: dict[Meal, int]
+    """The meals and their prices."""
+    state: str
+    cancelled: set[Meal] = field(default_factory=set)
+
+
+@dataclass
+class ModelPayment:
+    """What the model knows of a payment."""
+
+    key: str
+    family: int
+    cents: int
+    order: ModelOrder | None
+    state: str = "sent"
+
+
+class Walk(RuleBasedStateMachine):
+    """One random walk. The test below gives it the application and what empties the database."""
+
+    app: Flask
+    cleaner: Cleaner
+
+    @initialize()
+    def found(self) -> None:
+        """Found the town, empty its books, begin the model."""
+        self.cleaner.clean(self.app.extensions["shop.database"])
+        self.now = START
+        self.town = town = Town.founded(self.app, START)
+        self.canteen = town.aiguilhe.canteen
+        self.days: list[date] = self.canteen.open_days(START)[:DAYS]
+        town.change_day(self.canteen, self.days[0], capacity=SMALL)
+        first, second = town.family(children=2), town.family(children=1)
+        self.families = [first, second]
+        shared, own = first.beneficiary_ids
+        self.children = [shared, own, *second.beneficiary_ids]
+        self.belongs = [{0, 1}, {0, 2}]
+        with self.app.app_context(), transaction() as db:
+            db.execute(
+                insert(HouseholdBeneficiary).values(
+                    household_id=second.household_id, beneficiary_id=shared, relation="father", position=1
+                )
+            )
+            rows = db.execute(select(ServiceDay.day, ServiceDay.book_deadline_at, ServiceDay.cancel_deadline_at))
+            self.deadlines: dict[date, datetime] = {row.day: row.book_deadline_at for row in rows}
+        town.enrol(second, shared, self.canteen)
+
+        self.capacity = [SMALL, 60, 60, 60]
+        self.is_open = [True] * DAYS
+        self.rights = {(family, child) for family, theirs in enumerate(self.belongs) for child in theirs}
+        self.price = [(self.canteen.price_id, self.canteen.cents)] * DAYS
+        self.changed: set[date] = set()
+        self.wallets = [0] * FAMILIES
+        self.sales = self.suspense = 0
+        self.baskets: list[dict[Meal, tuple[int, int]]] = [{} for _ in range(FAMILIES)]
+        self.basket_ids: list[int | None] = [None] * FAMILIES
+        self.paying: list[ModelOrder | None] = [None] * FAMILIES
+        self.orders: list[ModelOrder] = []
+        self.payments: list[ModelPayment] = []
+        self.live: dict[Meal, ModelOrder] = {}
+
+    # --- doing ---
+
+    def do(self, verb: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """One transaction of the shop; its result, or the refusal."""
+        try:
+            with self.app.app_context(), transaction() as db:
+                return verb(db, *arguments, now=self.now, **named)
+        except Refusal as refusal:
+            return refusal
+
+    def buyer(self, family: int) -> Buyer:
+        who: Family = self.families[family]
+        return Buyer(who.household_id, who.account_id, who.email)
+
+    # --- the model's own reckoning ---
+
+    def taken(self, day: int) -> int:
+        return sum(1 for _child, on in self.live if on == day)
+
+    def is_late(self, day: int) -> bool:
+        deadline: datetime = self.deadlines[self.days[day]]
+        return self.now >= deadline
+
+    def blocked(self, family: int) -> set[Meal]:
+        """The meals of the family's basket that cannot be ordered as they stand."""
+        basket = self.baskets[family]
+        return {
+            (child, day)
+            for (child, day), quoted in basket.items()
+            if (child, day) in self.live
+            or not self.is_open[day]
+            or self.is_late(day)
+            or (family, child) not in self.rights
+            or quoted != self.price[day]
+            or self.taken(day) + sum(1 for _c, on in basket if on == day) > self.capacity[day]
+        }
+
+    def may_revive(self, order: ModelOrder) -> bool:
+        return not any(
+            other.basket == order.basket and other.state in ("pending", "paid")
+            for other in self.orders
+            if other is not order
+        ) and all(
+            meal not in self.live
+            and self.is_open[meal[1]]
+            and not self.is_late(meal[1])
+            and (order.family, meal[0]) in self.rights
+            and self.taken(meal[1]) + sum(1 for _c, on in order.meals if on == meal[1]) <= self.capacity[meal[1]]
+            for meal in order.meals
+        )
+
+    def expected_refusal(self, family: int, seen: int | None) -> type[Refusal] | None:
+        basket = self.baskets[family]
+        if self.paying[family] is not None:
+            return PaymentUnderWay
+        if not basket:
+            return EmptyBasket
+        if self.blocked(family):
+            return BasketRefused
+        if seen is not None and seen != sum(cents for _price, cents in basket.values()):
+            return TotalChanged
+        return None
+
+    def new_order(self, family: int, number: str, state: str) -> ModelOrder:
+        basket_id = self.basket_ids[family]
+        assert basket_id is not None
+        with self.app.app_context(), reading() as db:
+            order_id = db.scalars(select(Order.id).where(Order.number == number)).one()
+        meals = {meal: cents for meal, (_price, cents) in self.baskets[family].items()}
+        order = ModelOrder(order_id, number, family, basket_id, meals, state)
+        self.orders.append(order)
+        self.live.update(dict.fromkeys(meals, order))
+        return order
+
+    # --- the basket ---
+
+    @rule(family=families, wanted=st.sets(st.tuples(children, days), min_size=1, max_size=4))
+    def choose(self, family: int, wanted: set[Meal]) -> None:
+        new = {
+            meal: self.price[meal[1]]
+            for meal in sorted(wanted)
+            if meal[0] in self.belongs[family] and meal not in self.baskets[family]
+        }
+        if not new:
+            return
+        lines = [
+            Line(*self.row(meal), self.canteen.tariff_id, price_id, cents) for meal, (price_id, cents) in new.items()
+        ]
+
+        def put(db: Any, now: datetime) -> int:
+            household_id = self.families[family].household_id
+            basket_id = cart.operations.lock_live_basket(db, household_id, self.town.regie_id, now)
+            cart.operations.add_lines(db, basket_id, lines, now)
+            return basket_id
+
+        result = self.do(put)
+        if self.paying[family] is not None:
+            assert isinstance(result, PaymentUnderWay)
+            return
+        assert self.basket_ids[family] in (None, result), result
+        self.basket_ids[family] = result
+        self.baskets[family].update(new)
+
+    @precondition(lambda self: any(self.basket_ids))
+    @rule(family=families, which=some)
+    def take_out(self, family: int, which: int) -> None:
+        if not self.baskets[family]:
+            return
+        meal = sorted(self.baskets[family])[which % len(self.baskets[family])]
+        with self.app.app_context(), reading() as db:
+            line_id = db.scalar(
+                select(BasketLine.id).where(
+                    BasketLine.basket_id == self.basket_ids[family],
+                    BasketLine.beneficiary_id == self.children[meal[0]],
+                    BasketLine.service_day_id == self.canteen.day_ids[self.days[meal[1]]],
+                )
+            )
+        result = self.do(cart.operations.remove_lines, self.families[family].household_id, [line_id])
+        if self.paying[family] is not None:
+            assert isinstance(result, PaymentUnderWay)
+        else:
+            assert result == 1
+            del self.baskets[family][meal]
+
+    # --- paying from the wallet ---
+
+    @precondition(lambda self: any(self.basket_ids))
+    @rule(family=families, wrong_total=st.sampled_from([False, False, False, True]))
+    def pay(self, family: int, wrong_total: bool) -> None:
+        if self.basket_ids[family] is None:
+            return
+        total = sum(cents for _price, cents in self.baskets[family].values())
+        seen = total + 1 if wrong_total else total
+        refusal = self.expected_refusal(family, seen)
+        if refusal is None and self.wallets[family] < total:
+            refusal = BalanceTooShort
+        result = self.do(pay_from_wallet, self.buyer(family), self.basket_ids[family], seen)
+        if refusal is not None:
+            assert type(result) is refusal, (result, refusal)
+            if isinstance(result, BasketRefused):
+                assert len(result.problems) == len(self.blocked(family))
+            return
+        assert isinstance(result, str), result
+        self.wallets[family] -= total
+        self.sales += total
+        self.new_order(family, result, "paid")
+        self.baskets[family], self.basket_ids[family] = {}, None
+
+    @precondition(lambda self: self.orders)
+    @rule(which=some)
+    def pay_again(self, which: int) -> None:
+        """A second click on a basket that was ordered gives its order, and changes nothing."""
+        paid = [order for order in self.orders if order.state == "paid" and order.basket not in self.basket_ids]
+        if paid:
+            order = paid[which % len(paid)]
+            assert self.do(pay_from_wallet, self.buyer(order.family), order.basket, None) == order.number
+
+    @precondition(lambda self: any(self.basket_ids))
+    @rule(family=families)
+    def pay_a_basket_of_others(self, family: int) -> None:
+        other = self.basket_ids[1 - family]
+        if other is not None:
+            result = self.do(pay_from_wallet, self.buyer(family), other, None)
+            assert isinstance(result, Refusal)
+            assert result.status == 404
+
+    # --- paying by card ---
+
+    @precondition(lambda self: any(self.basket_ids))
+    @rule(family=families)
+    def hold(self, family: int) -> None:
+        if self.basket_ids[family] is None:
+            return
+        refusal = self.expected_refusal(family, None)
+        gateways = self.app.extensions["payments.gateways"]
+        result = self.do(hold_for_card, self.buyer(family), self.basket_ids[family], None, gateways)
+        if refusal is not None:
+            assert type(result) is refusal, (result, refusal)
+            return
+        assert isinstance(result, Payment), result
+        with self.app.app_context(), reading() as db:
+            number = db.scalars(select(Order.number).where(Order.id == result.order_id)).one()
+        order = self.new_order(family, number, "pending")
+        self.paying[family] = order
+        self.sent(result, family, order)
+
+    @rule(family=families, cents=st.integers(1000, 3000))
+    def top_up(self, family: int, cents: int) -> None:
+        gateways = self.app.extensions["payments.gateways"]
+        result = self.do(open_top_up, self.buyer(family), self.town.regie_id, cents, gateways, False)
+        assert isinstance(result, Payment), result
+        self.sent(result, family, None)
+
+    def sent(self, payment: Payment, family: int, order: ModelOrder | None) -> None:
+        with self.app.app_context(), transaction() as db:
+            payments.operations.mark_sent(db, payment.id, Started(f"sb_{payment.id}", "http://localhost/pay"))
+        self.payments.append(ModelPayment(payment.key, family, payment.cents, order))
+
+    def told(self, payment: ModelPayment, state: Any, cents: int | None = None, currency: str = "eur") -> str:
+        """Settle a payment with what its provider says."""
+        with self.app.app_context(), reading() as db:
+            reference = db.scalars(select(Payment.provider_reference).where(Payment.key == payment.key)).one()
+        seen = Seen(reference or "", payment.key, state, payment.cents if cents is None else cents, currency, False)
+        outcome = self.do(settle, payment.key, seen)
+        assert isinstance(outcome, str), outcome
+        return outcome
+
+    @precondition(lambda self: self.payments)
+    @rule(which=some)
+    def money_comes(self, which: int) -> None:
+        """The provider says paid: in time, late, or for the second time."""
+        payment = self.payments[which % len(self.payments)]
+        expected = self.expected_outcome(payment)
+        assert self.told(payment, "paid") == expected
+        if expected in ("already", "amount_mismatch"):
+            return
+        payment.state = "confirmed"
+        order = payment.order
+        if expected in ("topped_up", "late_to_wallet", "double_to_wallet"):
+            self.wallets[payment.family] += payment.cents
+            return
+        assert order is not None
+        self.sales += payment.cents
+        order.state = "paid"
+        self.live.update(dict.fromkeys(order.meals, order))
+        if expected == "order_paid":
+            self.paying[order.family] = None
+            self.baskets[order.family], self.basket_ids[order.family] = {}, None
+        else:
+            for meal in order.meals:
+                self.baskets[order.family].pop(meal, None)
+
+    def expected_outcome(self, payment: ModelPayment) -> str:
+        if payment.state in ("confirmed", "quarantined"):
+            return "already"
+        if payment.order is None:
+            return "topped_up"
+        if payment.order.state == "paid":
+            return "double_to_wallet"
+        if payment.order.state == "pending":
+            return "order_paid"
+        return "order_revived" if self.may_revive(payment.order) else "late_to_wallet"
+
+    @precondition(lambda self: self.payments)
+    @rule(which=some, cancelled=st.booleans())
+    def money_does_not_come(self, which: int, cancelled: bool) -> None:
+        payment = self.payments[which % len(self.payments)]
+        outcome = self.do(give_up, payment.key, "cancelled") if cancelled else self.told(payment, "expired")
+        assert outcome == ("expired" if payment.state == "sent" else "already")
+        if payment.state == "sent":
+            payment.state = "cancelled" if cancelled else "expired"
+            self.let_go(payment.order, payment.state)
+
+    def let_go(self, order: ModelOrder | None, state: str) -> None:
+        """The places of a pending order are given back; its basket is open again."""
+        if order is not None and order.state == "pending":
+            order.state = state
+            self.paying[order.family] = None
+            for meal in order.meals:
+                del self.live[meal]
+
+    @precondition(lambda self: self.payments)
+    @rule(which=some, cents=st.integers(1, 5000))
+    def another_amount_comes(self, which: int, cents: int) -> None:
+        """Not what we asked for: nothing is fulfilled, the money stands in suspense, once."""
+        payment = self.payments[which % len(self.payments)]
+        if cents == payment.cents:
+            return
+        assert self.told(payment, "paid", cents=cents) == "amount_mismatch"
+        if payment.state not in ("confirmed", "quarantined"):
+            payment.state = "quarantined"
+            self.suspense += cents
+            self.let_go(payment.order, "expired")
+
+    @precondition(lambda self: self.payments)
+    @rule(which=some, state=st.sampled_from(["open", "processing", "unknown"]))
+    def nothing_new(self, which: int, state: str) -> None:
+        assert self.told(self.payments[which % len(self.payments)], state) == "waiting"
+
+    @precondition(lambda self: self.payments)
+    @rule(which=some)
+    def another_currency_comes(self, which: int) -> None:
+        assert self.told(self.payments[which % len(self.payments)], "paid", currency="usd") == "currency_mismatch"
+
+    # --- cancelling ---
+
+    @precondition(lambda self: self.orders)
+    @rule(which=some, family=families)
+    def cancel(self, which: int, family: int) -> None:
+        booked = [(order, meal) for order in self.orders if order.state == "paid" for meal in sorted(order.meals)]
+        if not booked:
+            return
+        order, meal = booked[which % len(booked)]
+        with self.app.app_context(), reading() as db:
+            number = db.scalars(
+                select(Reservation.id).where(
+                    Reservation.order_id == order.id,
+                    Reservation.beneficiary_id == self.children[meal[0]],
+                    Reservation.service_day_id == self.canteen.day_ids[self.days[meal[1]]],
+                )
+            ).one()
+        result = self.do(cancel_reservations, self.buyer(family), [number], None)
+        if family != order.family:
+            assert isinstance(result, Refusal)
+            assert result.status == 404
+        elif meal in order.cancelled:
+            assert result == 0
+        elif self.is_late(meal[1]):
+            assert isinstance(result, CannotCancel)
+        else:
+            assert result == order.meals[meal]
+            order.cancelled.add(meal)
+            del self.live[meal]
+            self.wallets[family] += order.meals[meal]
+            self.sales -= order.meals[meal]
+
+    # --- the world ---
+
+    @rule(minutes=st.sampled_from([1, 29, 60, 60 * 24, 60 * 24 * 3]))
+    def time_passes(self, minutes: int) -> None:
+        self.now += timedelta(minutes=minutes)
+
+    @rule(day=days, before=st.booleans())
+    def deadline_comes(self, day: int, before: bool) -> None:
+        """To the deadline of a day, or to one second before it."""
+        self.now = max(self.now, self.deadlines[self.days[day]] - timedelta(seconds=before))
+
+    @rule(day=days, spare=st.integers(0, 2))
+    def capacity_changes(self, day: int, spare: int) -> None:
+        self.capacity[day] = self.taken(day) + spare
+        self.town.change_day(self.canteen, self.days[day], capacity=self.capacity[day])
+
+    @rule(day=days)
+    def strike(self, day: int) -> None:
+        self.is_open[day] = not self.is_open[day]
+        self.town.change_day(self.canteen, self.days[day], is_open=self.is_open[day])
+
+    @rule(family=families, child=children)
+    def right_changes(self, family: int, child: int) -> None:
+        """The town hall revokes a family's access, or approves a new one."""
+        if child not in self.belongs[family]:
+            return
+        if (family, child) not in self.rights:
+            self.town.enrol(
+                self.families[family], self.children[child], self.canteen, requested_at=self.now, decided_at=self.now
+            )
+            self.rights.add((family, child))
+            return
+        with self.app.app_context(), transaction() as db:
+            db.execute(
+                update(Enrolment)
+                .where(
+                    Enrolment.household_id == self.families[family].household_id,
+                    Enrolment.beneficiary_id == self.children[child],
+                    Enrolment.state == "approved",
+                )
+                .values(state="revoked", decided_at=self.now)
+            )
+        self.rights.remove((family, child))
+
+    @rule(day=days, cents=st.sampled_from([380, 395, 420]))
+    def price_changes(self, day: int, cents: int) -> None:
+        """From a day on, another price holds; what is in a basket keeps the price that was shown."""
+        since = self.days[day]
+        if since in self.changed:
+            return
+        self.changed.add(since)
+        with self.app.app_context(), transaction() as db:
+            db.execute(
+                update(TariffPrice)
+                .where(
+                    TariffPrice.tariff_id == self.canteen.tariff_id,
+                    TariffPrice.valid_from < since,
+                    TariffPrice.valid_until.is_(None) | (TariffPrice.valid_until >= since),
+                )
+                .values(valid_until=since - timedelta(days=1))
+            )
+            following = db.scalars(
+                select(TariffPrice.valid_from)
+                .where(TariffPrice.tariff_id == self.canteen.tariff_id, TariffPrice.valid_from > since)
+                .order_by(TariffPrice.valid_from)
+            ).first()
+            until = following - timedelta(days=1) if following else None
+            price_id = db.scalars(
+                insert(TariffPrice)
+                .values(tariff_id=self.canteen.tariff_id, valid_from=since, valid_until=until, cents=cents)
+                .returning(TariffPrice.id)
+            ).one()
+        for place in range(day, DAYS):
+            if until is None or self.days[place] <= until:
+                self.price[place] = (price_id, cents)
+
+    # --- what must hold ---
+
+    @invariant()
+    def the_database_is_the_model(self) -> None:
+        with self.app.app_context(), reading() as db:
+            balances: dict[Any, int] = {}
+            for kind, household_id, cents in db.execute(
+                select(LedgerAccount.kind, LedgerAccount.household_id, LedgerAccount.balance_cents)
+            ):
+                balances[household_id or kind] = cents
+            states = {row.id: row.state for row in db.execute(select(Order.id, Order.state))}
+            live = {
+                (row.beneficiary_id, row.service_day_id): row.order_id
+                for row in db.execute(
+                    select(Reservation.beneficiary_id, Reservation.service_day_id, Reservation.order_id).where(
+                        Reservation.state.in_(("held", "confirmed"))
+                    )
+                )
+            }
+            lines = {
+                (row.household_id, row.beneficiary_id, row.service_day_id)
+                for row in db.execute(
+                    select(Basket.household_id, BasketLine.beneficiary_id, BasketLine.service_day_id)
+                    .join(BasketLine, BasketLine.basket_id == Basket.id)
+                    .where(Basket.state.in_(("open", "completing")))
+                )
+            }
+            payment_states = {row.key: row.state for row in db.execute(select(Payment.key, Payment.state))}
+            findings = books.check(db)
+        assert findings == []
+        assert [balances.get(family.household_id, 0) for family in self.families] == self.wallets
+        assert balances.get("sales", 0) == self.sales
+        assert balances.get("suspense", 0) == self.suspense
+        assert states == {order.id: order.state for order in self.orders}
+        assert live == {self.row(meal): order.id for meal, order in self.live.items()}
+        assert lines == {
+            (self.families[family].household_id, *self.row(meal))
+            for family, basket in enumerate(self.baskets)
+            for meal in basket
+        }
+        assert payment_states == {payment.key: payment.state for payment in self.payments}
+
+    def row(self, meal: Meal) -> tuple[int, int]:
+        return self.children[meal[0]], self.canteen.day_ids[self.days[meal[1]]]
+
+
+@pytest.mark.slow
+def test_any_walk_keeps_the_books(app: Flask, cleaner: Cleaner) -> None:
+    """`WALKS=2000 WALK_STEPS=50` walks further than a push can wait for."""
+    sqlite = app.extensions["shop.database"].is_sqlite
+
+    class Here(Walk):
+        pass
+
+    Here.app, Here.cleaner = app, cleaner
+    run_state_machine_as_test(
+        Here,
+        settings=settings(
+            max_examples=int(os.environ.get("WALKS", "60" if sqlite else "15")),
+            stateful_step_count=int(os.environ.get("WALK_STEPS", "25" if sqlite else "20")),
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+            phases=[Phase.generate, Phase.shrink],
+        ),
+    )
