@@ -71,7 +71,8 @@ def settle(db: Session, payment_key: str, seen: Seen, now: datetime) -> Outcome:
         case "expire":
             return _expire(db, payment, order, "expired", now)
         case "confirm":
-            if payment.state == "confirmed":
+            if payment.state in ("confirmed", "quarantined"):
+                # What stands in quarantine is for people to clear: a provider that says otherwise later changes nothing.
                 return "already"
             payments.operations.move(db, payment, "confirmed", now)
             if order is None:
