@@ -25,6 +25,8 @@ import catalog.models
 import catalog.queries
 import catalog.views
 import checkout.closing
+import checkout.dashboard
+import checkout.jobs
 import checkout.mails
 import checkout.order_views
 import checkout.queries
@@ -147,10 +149,12 @@ def _hand_down(app: Flask, config: Config) -> None:
         Recurring("letters", timedelta(seconds=2), send_letters),
         Recurring("reconcile", timedelta(seconds=30), checkout.reconcile.reconcile),
         Recurring("accounts", timedelta(days=1), accounts.jobs.sweep),
+        Recurring("books", timedelta(days=1), checkout.jobs.verify_books),
     ]
     if "sandbox" in app.extensions["payments.gateways"]:
         app.extensions["shop.jobs"].append(Recurring("sandbox_callbacks", timedelta(seconds=2), call_back))
     app.extensions["shop.demo_accounts"] = list_accounts
+    app.extensions["shop.look_ahead"] = checkout.dashboard.look_ahead
     app.extensions["shop.schools"] = catalog.queries.every_school
     app.extensions["shop.find_commune"] = catalog.queries.find_commune
     app.extensions["shop.has_requests"] = enrolments.queries.count_of_household

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import current_app, flash, redirect, render_template, request, url_for
 
 from accounts import operations, passwords, queries, rules
 from accounts.devices import remember_device
@@ -26,11 +26,12 @@ CURRENT_PASSWORD = "current password"  # noqa: S105 (what is counted, not a secr
 def home() -> Answer:
     """Everything that an account gives access to."""
     visitor = the_visitor()
-    known = []
+    known, ahead = [], None
     if visitor.household_id is not None:
         with reading() as db:
             known = queries.list_beneficiaries(db, visitor.household_id)
-    return render_template("accounts/home.html", known=known)
+            ahead = current_app.extensions["shop.look_ahead"](db, visitor.household_id, request_now())
+    return render_template("accounts/home.html", known=known, ahead=ahead)
 
 
 @blueprint.route("/mon-compte/coordonnees", methods=["GET", "POST"])
