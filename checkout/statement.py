@@ -1,13 +1,15 @@
 """The wallet's statement, line by line in words: each movement tied to a meal or a payment."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
 from checkout.basket import days_in_words
 from checkout.queries import PAGE, Movement, MovementMeal
 from shop.clock import paris_day
-from shop.french import day_long, listing, month_name, plural
+from shop.french import day_long, day_plain, listing, month_name, plural
 from shop.words import gettext as _
+
+MOST_DATES = 6
 
 TITLES = {
     "top_up": _("Rechargement par carte"),
@@ -73,6 +75,15 @@ def _words(movement: Movement, of_order: dict[int, list[MovementMeal]], of_reser
         return f"{meal.first_name} {meal.last_name}, {meal.service_name}, {day_long(meal.day)}"
     if movement.kind == "wallet_payment" and movement.order_id is not None:
         meals = of_order[movement.order_id]
-        people = listing(list(dict.fromkeys(f"{meal.first_name} {meal.last_name}" for meal in meals)))
-        return f"{plural(len(meals), 'repas')} : {people}, {days_in_words([meal.day for meal in meals])}"
+        people = listing(list(dict.fromkeys(meal.first_name for meal in meals)))
+        return f"{plural(len(meals), 'repas')} : {people}, {_days(sorted({meal.day for meal in meals}))}"
     return _("Paiement %(key)s", key=movement.payment_key[:8].upper()) if movement.payment_key else ""
+
+
+def _days(days: list[date]) -> str:
+    """Each date, or from when to when where a list would not be read: the order has them all."""
+    if len(days) <= MOST_DATES:
+        return days_in_words(days)
+    return _(
+        "%(count)s dates du %(first)s au %(last)s", count=len(days), first=day_plain(days[0]), last=day_plain(days[-1])
+    )
