@@ -1,6 +1,6 @@
 """What people type about themselves and those who eat."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +8,7 @@ import wtforms
 from wtforms import (
     BooleanField,
     DateField,
+    Field,
     FieldList,
     FormField,
     HiddenField,
@@ -212,9 +213,18 @@ class SignUpForm(PersonForm):
     email = email_field()
     password = new_password_field()
     terms = BooleanField(
-        _("J’accepte les conditions générales et la politique de confidentialité."),
+        _("Conditions générales"),
         validators=[DataRequired(_("Pour créer un compte, acceptez les conditions générales."))],
     )
+
+    def __iter__(self) -> Iterator[Field]:
+        """In the order of the page, which is that of the list of errors: address and password follow the name."""
+        late = ("email", "password")
+        for name, field in self._fields.items():
+            if name not in late:
+                yield field
+            if name == "last_name":
+                yield from (self[other] for other in late)
 
 
 class _Row(wtforms.Form):
@@ -357,7 +367,7 @@ class CloseForm(Form):
 
     current = current_password_field()
     sure = BooleanField(
-        _("Je veux fermer mon compte. Je sais que c’est définitif."),
+        _("Confirmation"),
         validators=[DataRequired(_("Cochez cette case pour confirmer."))],
     )
 

@@ -179,7 +179,7 @@ def same_person(left: tuple[str, str, date | None], right: tuple[str, str, date 
 def check_relations(relations: list[str]) -> None:
     """Refuses more than one "Moi-même" in a household's rows."""
     if relations.count("self") > 1:
-        raise FieldRefused(_("« Moi-même » ne peut être choisi qu’une fois."))
+        raise FieldRefused(_("« Moi-même » ne peut être choisi qu’une fois."))
 
 
 _BROWSERS = (
