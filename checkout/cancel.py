@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import orders.operations
@@ -16,6 +15,7 @@ from checkout.errors import CannotCancel, CreditChanged
 from checkout.place import Buyer
 from checkout.rules import why_not_cancelled
 from orders.models import Order, Reservation
+from orders.queries import reserved
 from shop.database import lock
 from shop.errors import NotFound
 from shop.french import day_long
@@ -40,7 +40,7 @@ class SoldMeal(NamedTuple):
 
 
 _SOLD = (
-    select(
+    reserved(
         Reservation.id,
         Reservation.order_id,
         Order.regie_id,
@@ -54,9 +54,6 @@ _SOLD = (
         Reservation.cancel_deadline_at,
     )
     .join(Order, Order.id == Reservation.order_id)
-    .join(Beneficiary, Beneficiary.id == Reservation.beneficiary_id)
-    .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
-    .join(Service, Service.id == ServiceDay.service_id)
     .order_by(ServiceDay.day, Reservation.id)
 )
 

@@ -11,6 +11,7 @@ from cart.models import Basket, BasketLine
 from cart.operations import LIVE_STATES
 from catalog.models import Commune, Regie, Service, ServiceDay, Tariff
 from orders.models import Order, Reservation
+from orders.queries import reserved
 from payments.models import Payment
 from wallet.models import JournalEntry, LedgerAccount, Posting
 
@@ -83,7 +84,7 @@ _ORDER = (
 )
 
 _MEALS = (
-    select(
+    reserved(
         Reservation.id,
         Beneficiary.first_name,
         Beneficiary.last_name,
@@ -95,9 +96,6 @@ _MEALS = (
         Reservation.state,
         Reservation.cancel_deadline_at,
     )
-    .join(Beneficiary, Beneficiary.id == Reservation.beneficiary_id)
-    .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
-    .join(Service, Service.id == ServiceDay.service_id)
     .join(Commune, Commune.id == Service.commune_id)
     .join(Tariff, Tariff.id == Reservation.tariff_id)
     .order_by(Service.id, ServiceDay.day, Beneficiary.id)
@@ -250,7 +248,7 @@ class BookedMeal(NamedTuple):
 def booked_between(db: Session, household_id: int, first: date, last: date) -> list[BookedMeal]:
     """The household's reservations from `first` to `last`, by day: booked, held or cancelled."""
     rows = db.execute(
-        select(
+        reserved(
             Reservation.id,
             Beneficiary.first_name,
             Beneficiary.last_name,
@@ -261,9 +259,6 @@ def booked_between(db: Session, household_id: int, first: date, last: date) -> l
             Reservation.cancel_deadline_at,
             Order.number,
         )
-        .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
-        .join(Service, Service.id == ServiceDay.service_id)
-        .join(Beneficiary, Beneficiary.id == Reservation.beneficiary_id)
         .join(Order, Order.id == Reservation.order_id)
         .where(
             Reservation.household_id == household_id,
@@ -337,7 +332,7 @@ def meals_of_movements(db: Session, lines: list[Movement]) -> list[MovementMeal]
     order_ids = [line.order_id for line in lines if line.order_id is not None and line.reservation_id is None]
     reservation_ids = [line.reservation_id for line in lines if line.reservation_id is not None]
     rows = db.execute(
-        select(
+        reserved(
             Reservation.order_id,
             Reservation.id,
             Beneficiary.first_name,
@@ -345,9 +340,6 @@ def meals_of_movements(db: Session, lines: list[Movement]) -> list[MovementMeal]
             ServiceDay.day,
             Service.name,
         )
-        .join(Beneficiary, Beneficiary.id == Reservation.beneficiary_id)
-        .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
-        .join(Service, Service.id == ServiceDay.service_id)
         .where(Reservation.order_id.in_(order_ids) | Reservation.id.in_(reservation_ids))
         .order_by(ServiceDay.day)
     )
