@@ -88,10 +88,13 @@ def release(db: Session, order_id: int, now: datetime, state: str) -> None:
 
 
 def revive(db: Session, order_id: int, now: datetime) -> None:
-    """Money came after the hold had lapsed, and the places are still free: the order is booked after all."""
+    """Money came after the hold had lapsed, and the places are still free: the order is booked after all.
+
+    It lets go of its basket, which was open again since the lapse and may be ordered anew.
+    """
     _set_lines(db, order_id, "released", "confirmed")
     _count_places(db, order_id, +1)
-    _set_order(db, order_id, state="paid", paid_at=now, closed_at=None)
+    _set_order(db, order_id, state="paid", paid_at=now, closed_at=None, basket_id=None)
 
 
 def cancel_lines(db: Session, reservation_ids: Sequence[int], account_id: int, now: datetime) -> None:
