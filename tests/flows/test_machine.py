@@ -72,7 +72,8 @@ class ModelOrder:
     id: int
     number: str
     family: int
-    basket: int
+    basket: int | None
+    """Nothing once late money has revived it: the basket may be ordered anew."""
     meals: dict[Meal, int]
     """The meals and their prices."""
     state: str
@@ -286,7 +287,7 @@ class Walk(RuleBasedStateMachine):
     @rule(which=some)
     def pay_again(self, which: int) -> None:
         """A second click on a basket that was ordered gives its order, and changes nothing."""
-        paid = [order for order in self.orders if order.state == "paid" and order.basket not in self.basket_ids]
+        paid = [order for order in self.orders if order.state == "paid" and order.basket is not None]
         if paid:
             order = paid[which % len(paid)]
             assert self.do(pay_from_wallet, self.buyer(order.family), order.basket, None) == order.number
@@ -341,6 +342,20 @@ class Walk(RuleBasedStateMachine):
         assert isinstance(outcome, str), outcome
         return outcome
 
+    @precondition(lambda self: any(self.basket_ids))
+    @rule(family=families)
+    def hold_and_lapse(self, family: int) -> None:
+        before = len(self.payments)
+        self.hold(family)
+        if len(self.payments) > before:
+            self.money_does_not_come(before, False)
+
+    @precondition(lambda self: any(payment.state == "expired" for payment in self.payments))
+    @rule(which=some)
+    def money_comes_late(self, which: int) -> None:
+        lapsed = [place for place, payment in enumerate(self.payments) if payment.state == "expired"]
+        self.money_comes(lapsed[which % len(lapsed)])
+
     @precondition(lambda self: self.payments)
     @rule(which=some)
     def money_comes(self, which: int) -> None:
@@ -363,6 +378,7 @@ class Walk(RuleBasedStateMachine):
             self.paying[order.family] = None
             self.baskets[order.family], self.basket_ids[order.family] = {}, None
         else:
+            order.basket = None
             for meal in order.meals:
                 self.baskets[order.family].pop(meal, None)
 
