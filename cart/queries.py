@@ -2,10 +2,9 @@
 
 from collections import defaultdict
 from datetime import date, datetime
-from functools import cache
 from typing import NamedTuple
 
-from sqlalchemy import and_, func, or_, select, union_all
+from sqlalchemy import and_, bindparam, column, func, literal_column, or_, select, table, union_all
 from sqlalchemy.orm import Session
 
 from accounts.models import Beneficiary, HouseholdBeneficiary
@@ -14,7 +13,7 @@ from cart.operations import LIVE_STATES
 from cart.rules import Child, Day, Meal, Right
 from catalog.models import Commune, Holiday, SchoolYear, Service, ServiceDay, Tariff, TariffPrice
 from enrolments.models import Enrolment
-from shop.database import AnySelect, Base
+from shop.database import AnySelect, is_one_of, run
 
 _FAR = date.max
 
@@ -58,40 +57,38 @@ _PLACE = select(
     Commune.regie_id,
 ).join(Commune, Commune.id == Service.commune_id)
 
+_PLACE_AND_SEASON = _PLACE.add_columns(
+    select(func.min(Holiday.first_day))
+    .where(Holiday.zone == Commune.zone, Holiday.first_day > bindparam("today"))
+    .correlate(Commune)
+    .scalar_subquery(),
+    select(func.min(SchoolYear.last_day))
+    .where(SchoolYear.zone == Commune.zone, SchoolYear.last_day >= bindparam("today"))
+    .correlate(Commune)
+    .scalar_subquery(),
+).where(Commune.slug == bindparam("commune"), Service.slug == bindparam("service"))
+
 
 def find_place(db: Session, commune_slug: str, service_slug: str, today: date) -> tuple[Place, Season] | None:
     """The service of that address, and the season of its zone on that day."""
-    holidays_start = (
-        select(func.min(Holiday.first_day))
-        .where(Holiday.zone == Commune.zone, Holiday.first_day > today)
-        .correlate(Commune)
-        .scalar_subquery()
-    )
-    year_end = (
-        select(func.min(SchoolYear.last_day))
-        .where(SchoolYear.zone == Commune.zone, SchoolYear.last_day >= today)
-        .correlate(Commune)
-        .scalar_subquery()
-    )
-    query = _PLACE.add_columns(holidays_start, year_end)
-    row = db.execute(query.where(Commune.slug == commune_slug, Service.slug == service_slug)).first()
+    row = run(db, _PLACE_AND_SEASON, commune=commune_slug, service=service_slug, today=today).first()
     return (Place._make(row[:-2]), Season._make(row[-2:])) if row else None
+
+
+_PLACES_OF = _PLACE.where(
+    Service.id.in_(
+        select(Enrolment.service_id).where(
+            Enrolment.household_id == bindparam("household_id"),
+            is_one_of(Enrolment.state, ["approved"]),
+            Enrolment.valid_until >= bindparam("today"),
+        )
+    )
+).order_by(Commune.name, Service.position, Service.id)
 
 
 def places_of(db: Session, household_id: int, today: date) -> list[Place]:
     """The services that the household may book now or later this school year."""
-    rows = db.execute(
-        _PLACE.where(
-            Service.id.in_(
-                select(Enrolment.service_id).where(
-                    Enrolment.household_id == household_id,
-                    Enrolment.state == "approved",
-                    Enrolment.valid_until >= today,
-                )
-            )
-        ).order_by(Commune.name, Service.position, Service.id)
-    )
-    return [Place._make(row) for row in rows]
+    return [Place._make(row) for row in run(db, _PLACES_OF, household_id=household_id, today=today)]
 
 
 _RIGHTS = (
@@ -120,23 +117,21 @@ _RIGHTS = (
     .join(Beneficiary, Beneficiary.id == Enrolment.beneficiary_id)
     .join(Tariff, Tariff.id == Enrolment.tariff_id)
     .join(TariffPrice, TariffPrice.tariff_id == Enrolment.tariff_id)
+    .where(
+        Enrolment.household_id == bindparam("household_id"),
+        Enrolment.service_id == bindparam("service_id"),
+        is_one_of(Enrolment.state, ["approved"]),
+        Enrolment.valid_from <= bindparam("last"),
+        Enrolment.valid_until >= bindparam("first"),
+        TariffPrice.valid_from <= bindparam("last"),
+        or_(TariffPrice.valid_until.is_(None), TariffPrice.valid_until >= bindparam("first")),
+    )
     .order_by(HouseholdBeneficiary.position, Beneficiary.id)
 )
 
 
 def children_of(db: Session, household_id: int, service_id: int, first: date, last: date) -> dict[int, Child]:
     """The household's beneficiaries who may be booked at the service between two days, with tariffs and prices."""
-    rows = db.execute(
-        _RIGHTS.where(
-            Enrolment.household_id == household_id,
-            Enrolment.service_id == service_id,
-            Enrolment.state == "approved",
-            Enrolment.valid_from <= last,
-            Enrolment.valid_until >= first,
-            TariffPrice.valid_from <= last,
-            or_(TariffPrice.valid_until.is_(None), TariffPrice.valid_until >= first),
-        )
-    )
     names: dict[int, tuple[str, str]] = {}
     rights: dict[int, list[Right]] = defaultdict(list)
     for (
@@ -151,7 +146,7 @@ def children_of(db: Session, household_id: int, service_id: int, first: date, la
         until,
         price_since,
         price_until,
-    ) in rows:
+    ) in run(db, _RIGHTS, household_id=household_id, service_id=service_id, first=first, last=last):
         names[child_id] = (first_name, last_name)
         begins, ends = max(since, price_since), min(until, price_until or _FAR)
         if begins <= ends:
@@ -162,58 +157,67 @@ def children_of(db: Session, household_id: int, service_id: int, first: date, la
     }
 
 
+_DAYS = (
+    select(
+        ServiceDay.id,
+        ServiceDay.day,
+        ServiceDay.is_open,
+        ServiceDay.closed_reason,
+        ServiceDay.capacity,
+        ServiceDay.booked_count,
+        ServiceDay.book_deadline_at,
+        ServiceDay.cancel_deadline_at,
+        ServiceDay.menu,
+    )
+    .where(
+        ServiceDay.service_id == bindparam("service_id"), ServiceDay.day.between(bindparam("first"), bindparam("last"))
+    )
+    .order_by(ServiceDay.day)
+)
+
+
 def days_between(db: Session, service_id: int, first: date, last: date) -> dict[date, Day]:
     """The service days from `first` to `last`, by day, in order."""
-    rows = db.execute(
-        select(
-            ServiceDay.id,
-            ServiceDay.day,
-            ServiceDay.is_open,
-            ServiceDay.closed_reason,
-            ServiceDay.capacity,
-            ServiceDay.booked_count,
-            ServiceDay.book_deadline_at,
-            ServiceDay.cancel_deadline_at,
-            ServiceDay.menu,
-        )
-        .where(ServiceDay.service_id == service_id, ServiceDay.day >= first, ServiceDay.day <= last)
-        .order_by(ServiceDay.day)
-    )
-    return {row.day: Day._make(row) for row in rows}
+    return {row.day: Day._make(row) for row in run(db, _DAYS, service_id=service_id, first=first, last=last)}
 
 
-def taken(
-    db: Session, household_id: int, service_id: int, child_ids: list[int], first: date, last: date
-) -> tuple[set[Meal], set[Meal]]:
-    """The meals that these children have already at the service between two days: booked (by anyone), in the basket."""
-    reservations = Base.metadata.tables["reservations"].c
-    booked = (
-        select(reservations.beneficiary_id, ServiceDay.day, reservations.state.label("state"))
-        .join(ServiceDay, ServiceDay.id == reservations.service_day_id)
-        .where(
-            reservations.beneficiary_id.in_(child_ids),
-            reservations.state.in_(("held", "confirmed")),
-            ServiceDay.service_id == service_id,
-            ServiceDay.day >= first,
-            ServiceDay.day <= last,
-        )
-    )
-    chosen = (
-        select(BasketLine.beneficiary_id, ServiceDay.day, Basket.state.label("state"))
-        .join(Basket, Basket.id == BasketLine.basket_id)
-        .join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)
-        .where(
-            Basket.household_id == household_id,
-            Basket.state.in_(LIVE_STATES),
-            ServiceDay.service_id == service_id,
-            ServiceDay.day >= first,
-            ServiceDay.day <= last,
-        )
-    )
+# The orders room stands beside this one: its table is known by name only.
+_reservations = table("reservations", column("id"), column("beneficiary_id"), column("service_day_id"), column("state"))
+_is_live = is_one_of(_reservations.c.state, ["held", "confirmed"])
+
+_TAKEN = union_all(
+    select(_reservations.c.beneficiary_id, ServiceDay.day, literal_column("1"))
+    .join(ServiceDay, ServiceDay.id == _reservations.c.service_day_id)
+    .where(
+        _reservations.c.beneficiary_id.in_(
+            select(HouseholdBeneficiary.beneficiary_id).where(
+                HouseholdBeneficiary.household_id == bindparam("household_id")
+            )
+        ),
+        _is_live,
+        ServiceDay.service_id == bindparam("service_id"),
+        ServiceDay.day.between(bindparam("first"), bindparam("last")),
+    ),
+    select(BasketLine.beneficiary_id, ServiceDay.day, literal_column("0"))
+    .join(Basket, Basket.id == BasketLine.basket_id)
+    .join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)
+    .where(
+        Basket.household_id == bindparam("household_id"),
+        is_one_of(Basket.state, LIVE_STATES),
+        ServiceDay.service_id == bindparam("service_id"),
+        ServiceDay.day.between(bindparam("first"), bindparam("last")),
+    ),
+)
+
+
+def taken(db: Session, household_id: int, service_id: int, first: date, last: date) -> tuple[set[Meal], set[Meal]]:
+    """The meals that the household's children have already between two days: booked (by anyone), in the basket."""
     is_booked: set[Meal] = set()
     is_chosen: set[Meal] = set()
-    for child_id, day, state in db.execute(union_all(booked, chosen)):
-        (is_booked if state in ("held", "confirmed") else is_chosen).add(Meal(child_id, day))
+    for child_id, day, booked in run(
+        db, _TAKEN, household_id=household_id, service_id=service_id, first=first, last=last
+    ):
+        (is_booked if booked else is_chosen).add(Meal(child_id, day))
     return is_booked, is_chosen
 
 
@@ -230,6 +234,7 @@ class BasketMeal(NamedTuple):
     service_id: int
     service_name: str
     service_slug: str
+    kind: str
     commune_slug: str
     service_day_id: int
     day: date
@@ -250,85 +255,84 @@ class BasketMeal(NamedTuple):
     """A live reservation of the child for that day, when there is one already."""
 
 
-@cache
-def _meals() -> AnySelect:
-    # Built once, after every table is known: the orders room stands beside this one and is named by its table only.
-    reservations = Base.metadata.tables["reservations"].c
-    query: AnySelect = (
-        select(
-            BasketLine.id,
-            Basket.id,
-            Basket.regie_id,
-            Basket.state,
-            BasketLine.beneficiary_id,
-            Beneficiary.first_name,
-            Beneficiary.last_name,
-            Service.id,
-            Service.name,
-            Service.slug,
-            Commune.slug,
-            ServiceDay.id,
-            ServiceDay.day,
-            ServiceDay.is_open,
-            ServiceDay.closed_reason,
-            ServiceDay.capacity,
-            ServiceDay.booked_count,
-            ServiceDay.book_deadline_at,
-            ServiceDay.cancel_deadline_at,
-            Tariff.label,
-            BasketLine.tariff_price_id,
-            BasketLine.quoted_cents,
-            TariffPrice.id,
-            TariffPrice.cents,
-            Enrolment.id,
-            reservations.id,
-        )
-        .select_from(Basket)
-        .join(BasketLine, BasketLine.basket_id == Basket.id)
-        .join(Beneficiary, Beneficiary.id == BasketLine.beneficiary_id)
-        .join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)
-        .join(Service, Service.id == ServiceDay.service_id)
-        .join(Commune, Commune.id == Service.commune_id)
-        .join(Tariff, Tariff.id == BasketLine.tariff_id)
-        .outerjoin(
-            Enrolment,
-            and_(
-                Enrolment.household_id == Basket.household_id,
-                Enrolment.beneficiary_id == BasketLine.beneficiary_id,
-                Enrolment.tariff_id == BasketLine.tariff_id,
-                Enrolment.service_id == ServiceDay.service_id,
-                Enrolment.state == "approved",
-                Enrolment.valid_from <= ServiceDay.day,
-                Enrolment.valid_until >= ServiceDay.day,
-            ),
-        )
-        .outerjoin(
-            TariffPrice,
-            and_(
-                TariffPrice.tariff_id == BasketLine.tariff_id,
-                TariffPrice.valid_from <= ServiceDay.day,
-                or_(TariffPrice.valid_until.is_(None), TariffPrice.valid_until >= ServiceDay.day),
-            ),
-        )
-        .outerjoin(
-            Base.metadata.tables["reservations"],
-            and_(
-                reservations.beneficiary_id == BasketLine.beneficiary_id,
-                reservations.service_day_id == BasketLine.service_day_id,
-                reservations.state.in_(("held", "confirmed")),
-            ),
-        )
-        .order_by(Service.id, ServiceDay.day, BasketLine.beneficiary_id, BasketLine.id)
+_MEALS: AnySelect = (
+    select(
+        BasketLine.id,
+        Basket.id,
+        Basket.regie_id,
+        Basket.state,
+        BasketLine.beneficiary_id,
+        Beneficiary.first_name,
+        Beneficiary.last_name,
+        Service.id,
+        Service.name,
+        Service.slug,
+        Commune.slug,
+        ServiceDay.id,
+        ServiceDay.day,
+        ServiceDay.is_open,
+        ServiceDay.closed_reason,
+        ServiceDay.capacity,
+        ServiceDay.booked_count,
+        ServiceDay.book_deadline_at,
+        ServiceDay.cancel_deadline_at,
+        Tariff.label,
+        BasketLine.tariff_price_id,
+        BasketLine.quoted_cents,
+        TariffPrice.id,
+        TariffPrice.cents,
+        Enrolment.id,
+        _reservations.c.id,
     )
-    return query
+    .select_from(Basket)
+    .join(BasketLine, BasketLine.basket_id == Basket.id)
+    .join(Beneficiary, Beneficiary.id == BasketLine.beneficiary_id)
+    .join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)
+    .join(Service, Service.id == ServiceDay.service_id)
+    .join(Commune, Commune.id == Service.commune_id)
+    .join(Tariff, Tariff.id == BasketLine.tariff_id)
+    .outerjoin(
+        Enrolment,
+        and_(
+            Enrolment.household_id == Basket.household_id,
+            Enrolment.beneficiary_id == BasketLine.beneficiary_id,
+            Enrolment.tariff_id == BasketLine.tariff_id,
+            Enrolment.service_id == ServiceDay.service_id,
+            is_one_of(Enrolment.state, ["approved"]),
+            Enrolment.valid_from <= ServiceDay.day,
+            Enrolment.valid_until >= ServiceDay.day,
+        ),
+    )
+    .outerjoin(
+        TariffPrice,
+        and_(
+            TariffPrice.tariff_id == BasketLine.tariff_id,
+            TariffPrice.valid_from <= ServiceDay.day,
+            or_(TariffPrice.valid_until.is_(None), TariffPrice.valid_until >= ServiceDay.day),
+        ),
+    )
+    .outerjoin(
+        _reservations,
+        and_(
+            _reservations.c.beneficiary_id == BasketLine.beneficiary_id,
+            _reservations.c.service_day_id == BasketLine.service_day_id,
+            _is_live,
+        ),
+    )
+    .order_by(Service.id, ServiceDay.day, BasketLine.beneficiary_id, BasketLine.id)
+)
+
+_MEALS_OF_HOUSEHOLD = _MEALS.where(
+    Basket.household_id == bindparam("household_id"), is_one_of(Basket.state, LIVE_STATES)
+)
+_MEALS_OF_BASKET = _MEALS.where(Basket.id == bindparam("basket_id"))
 
 
 def meals_of_household(db: Session, household_id: int) -> list[BasketMeal]:
     """Everything in the household's live baskets, as it stands now."""
-    query = _meals().where(Basket.household_id == household_id, Basket.state.in_(LIVE_STATES))
-    return [BasketMeal._make(row) for row in db.execute(query)]
+    return [BasketMeal._make(row) for row in run(db, _MEALS_OF_HOUSEHOLD, household_id=household_id)]
 
 
 def meals_of_basket(db: Session, basket_id: int) -> list[BasketMeal]:
     """Everything in one basket, as it stands now."""
-    return [BasketMeal._make(row) for row in db.execute(_meals().where(Basket.id == basket_id))]
+    return [BasketMeal._make(row) for row in run(db, _MEALS_OF_BASKET, basket_id=basket_id)]

@@ -84,7 +84,7 @@ def _load(
     first, last = min([period.first, *ticked_days]), max([period.last, *ticked_days])
     children = queries.children_of(db, household_id, place.service_id, first, last)
     days = queries.days_between(db, place.service_id, first, last)
-    booked, in_basket = queries.taken(db, household_id, place.service_id, list(children), first, last)
+    booked, in_basket = queries.taken(db, household_id, place.service_id, first, last)
     return Choice(place, period, today, now, holidays_end, children, days, booked, in_basket, ticked)
 
 
@@ -222,7 +222,7 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
                 raise NotFound
             raise MealsRefused([_("L’inscription d’un bénéficiaire à ce service n’est pas ou plus validée.")])
         days = queries.days_between(db, place.service_id, first, last)
-        booked, in_basket = queries.taken(db, household_id, place.service_id, list(children), first, last)
+        booked, in_basket = queries.taken(db, household_id, place.service_id, first, last)
         lines, problems = choose(ticked, children, days, booked, in_basket, now)
         if problems:
             raise MealsRefused(problems)

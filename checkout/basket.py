@@ -7,6 +7,7 @@ from datetime import date, datetime
 from cart.queries import BasketMeal
 from checkout.rules import find_problems
 from shop.french import day_long, day_plain, listing, month_name
+from shop.words import gettext as _
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Product:
     """The meals of one service at one price."""
 
     name: str
+    """ "Réservation de repas Cantine Aiguilhe"."""
+    service_name: str
     label: str
     unit_cents: int
     commune_slug: str
@@ -107,8 +110,14 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
         key = (meal.service_id, meal.tariff_label, meal.quoted_cents)
         product = products.get(key)
         if product is None:
+            name = _("Réservation de repas %(service)s") if meal.kind == "canteen" else _("Réservation %(service)s")
             product = products[key] = Product(
-                meal.service_name, meal.tariff_label, meal.quoted_cents, meal.commune_slug, meal.service_slug
+                name % {"service": meal.service_name},
+                meal.service_name,
+                meal.tariff_label,
+                meal.quoted_cents,
+                meal.commune_slug,
+                meal.service_slug,
             )
         who = f"{meal.first_name} {meal.last_name}"
         product.meals.append(

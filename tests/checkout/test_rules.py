@@ -26,6 +26,7 @@ def meal(**changes: Any) -> BasketMeal:
         "service_id": 2,
         "service_name": "Cantine Aiguilhe",
         "service_slug": "cantine",
+        "kind": "canteen",
         "commune_slug": "aiguilhe",
         "service_day_id": 7,
         "day": date(2026, 11, 5),
