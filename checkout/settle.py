@@ -177,11 +177,8 @@ def _pay_order(db: Session, payment: Payment, order: Order, now: datetime) -> Ou
 def _can_revive(db: Session, order: Order, now: datetime) -> bool:
     """Whether every meal of a lapsed order may still be booked: place, deadline, right, and not booked meanwhile."""
     _lock_days(db, order)
-    if db.scalar(
-        select(Order.id).where(
-            Order.basket_id == order.basket_id, Order.id != order.id, Order.state.in_(("pending", "paid"))
-        )
-    ):
+    ordered_again = select(Order.id).where(Order.basket_id == order.basket_id, Order.state.in_(("pending", "paid")))
+    if order.basket_id is not None and db.scalar(ordered_again.where(Order.id != order.id)):
         return False
     other = Reservation.__table__.alias("other")
     rows = db.execute(
@@ -269,8 +266,8 @@ def _quarantine(
     now: datetime,
 ) -> Outcome:
     log.error("payment quarantined", payment_id=payment.id, reason=mismatch, seen_cents=seen.cents)
-    if mismatch != "amount_mismatch" or seen.cents is None or payment.state in ("confirmed", "quarantined"):
-        # Test money, another currency or another payment's object says nothing about ours: it stays as it is.
+    if mismatch != "amount_mismatch" or not seen.cents or payment.state in ("confirmed", "quarantined"):
+        # Test money, another currency, another payment's object or no money at all says nothing about ours: it stays.
         return mismatch
     payments.operations.move(db, payment, "quarantined", now)
     if order is not None and order.state == "pending":
