@@ -20,7 +20,6 @@ class Attempt:
     provider: str
     provider_reference: str | None
     live: bool
-    state: str
     created_at: datetime
     expires_at: datetime
 
@@ -31,7 +30,6 @@ _ATTEMPT = (
     Payment.provider,
     Payment.provider_reference,
     Payment.live,
-    Payment.state,
     Payment.created_at,
     Payment.expires_at,
 )
