@@ -73,9 +73,19 @@ class BirthDate:
             raise ValidationError(refused.sentence) from refused
 
 
-def birth_date_field(label: str, *validators: Any) -> DateField:
+class FrenchDateField(DateField):
     """A date as the browser's own field sends it, or as people type it where there is none: 10/05/2018."""
-    return DateField(label, format=["%Y-%m-%d", "%d/%m/%Y"], validators=[Optional(), *validators])
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        try:
+            super().process_formdata(valuelist)
+        except ValueError as unreadable:
+            raise ValueError(_("Écrivez une date qui existe, comme 10/05/2018.")) from unreadable
+
+
+def birth_date_field(label: str, *validators: Any) -> DateField:
+    """A birth date; nobody has to give one."""
+    return FrenchDateField(label, format=["%Y-%m-%d", "%d/%m/%Y"], validators=[Optional(), *validators])
 
 
 def email_field(label: str = "") -> StringField:

@@ -74,28 +74,41 @@ def _sign_in(typed_email: str, password: str, now: datetime) -> tuple[str, int]:
     with reading() as db:
         candidates = queries.find_candidates(db, email)
     device, network = this_device(), network_of(request.remote_addr)
-    known = device is not None and any(one.account_id in device.account_ids for one in candidates)
+    # Whoever signs up with somebody's address has an unconfirmed account beside the real one: the browser of the one
+    # vouches for nobody else.
+    known = [one for one in candidates if device is not None and one.account_id in device.account_ids]
+    others = [one for one in candidates if one not in known]
     own_count = f"{device.name}:{email}" if device else ""
-    with transaction() as db:
-        if known:
-            tries.take(db, SIGN_IN_DEVICE, own_count, now, free=10, window=A_DAY, longest=timedelta(hours=1))
-        else:
+
+    def count() -> None:
+        with transaction() as db:
             tries.take(db, SIGN_IN_ACCOUNT, email, now, free=5, window=A_DAY, longest=timedelta(hours=4))
             tries.take(db, SIGN_IN_ADDRESS, network, now, 20, window=timedelta(hours=1), longest=timedelta(minutes=15))
-    chosen = None
-    for place in range(VERIFICATIONS):
-        candidate = candidates[place] if place < len(candidates) else None
-        if passwords.matches(candidate.password_hash if candidate else None, password):
-            chosen = candidate
-            break
+
+    if known:
+        with transaction() as db:
+            tries.take(db, SIGN_IN_DEVICE, own_count, now, free=10, window=A_DAY, longest=timedelta(hours=1))
+    else:
+        count()
+    chosen = _compare(known, password, VERIFICATIONS - len(others))
+    if chosen is None:
+        if known and others:
+            try:
+                count()
+            except TooMany as many:
+                # A stranger may have used the tries up: that is nothing to tell this browser's owner.
+                raise SignInRefused from many
+        chosen = _compare(others, password, len(others))
     if chosen is None:
         raise SignInRefused
     better = passwords.hash_password(password) if passwords.is_outdated(chosen.password_hash) else None
     visitor = find_visitor()
     with transaction() as db:
-        if known:
+        if chosen in known:
             tries.forget(db, SIGN_IN_DEVICE, own_count)
         else:
+            if known:
+                tries.give_back(db, SIGN_IN_DEVICE, own_count)
             tries.give_back(db, SIGN_IN_ACCOUNT, email)
             tries.give_back(db, SIGN_IN_ADDRESS, network)
         if better is not None:
@@ -104,6 +117,15 @@ def _sign_in(typed_email: str, password: str, now: datetime) -> tuple[str, int]:
             operations.end_session(db, visitor.account_id, visitor.session_id, now)
         token = operations.open_session(db, chosen.account_id, this_browser(), now)
     return token, chosen.account_id
+
+
+def _compare(candidates: list[queries.Candidate], password: str, times: int) -> queries.Candidate | None:
+    """The first of the accounts that the password opens. As many comparisons as asked for, with nobody's if need be."""
+    for place in range(times):
+        candidate = candidates[place] if place < len(candidates) else None
+        if passwords.matches(candidate.password_hash if candidate else None, password):
+            return candidate
+    return None
 
 
 @blueprint.post("/deconnexion")
