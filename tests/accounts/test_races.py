@@ -62,11 +62,11 @@ def test_without_the_lock_more_would_slip_past(
     if app.extensions["shop.database"].is_sqlite:
         pytest.skip("on SQLite the writing transaction itself is the lock")
 
-    def check_then_count(db: Session, purpose: str, subject: str, now: datetime, *_: Any, **__: Any) -> None:
+    def check_then_count(db: Session, purpose: str, subject: str, now: datetime, free: int, **_: Any) -> None:
         key = tries.key_of(purpose, subject)
         before = db.scalar(select(Tries.count).where(Tries.key == key)) or 0
         time.sleep(0.1)
-        if before >= 5:
+        if before >= free:
             tries._refuse(now, now)
         insert_missing(db, Tries, {"key": key, "count": 0, "since": now})
         db.execute(update(Tries).where(Tries.key == key).values(count=before + 1))
