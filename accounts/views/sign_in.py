@@ -90,7 +90,7 @@ def _sign_in(typed_email: str, password: str, now: datetime) -> tuple[str, int]:
             tries.take(db, SIGN_IN_DEVICE, own_count, now, free=10, window=A_DAY, longest=timedelta(hours=1))
     else:
         count()
-    chosen = _compare(known, password, VERIFICATIONS - len(others))
+    chosen = _compare(known, password, VERIFICATIONS - len(others)) if known else None
     if chosen is None:
         if known and others:
             try:
@@ -98,7 +98,7 @@ def _sign_in(typed_email: str, password: str, now: datetime) -> tuple[str, int]:
             except TooMany as many:
                 # A stranger may have used the tries up: that is nothing to tell this browser's owner.
                 raise SignInRefused from many
-        chosen = _compare(others, password, len(others))
+        chosen = _compare(others, password, len(others) if known else VERIFICATIONS)
     if chosen is None:
         raise SignInRefused
     better = passwords.hash_password(password) if passwords.is_outdated(chosen.password_hash) else None
