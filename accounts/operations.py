@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, delete, exists, insert, select, update
 from sqlalchemy.orm import Session
 
 from accounts.errors import AddressTaken, ClosingRefused, LinkSpent, WrongPassword
@@ -136,8 +136,15 @@ def _locked(db: Session, account_id: int) -> Account:
 def _new_link(
     db: Session, account_id: int, purpose: str, now: datetime, new_email: str | None = None
 ) -> tuple[str, int]:
-    """A fresh token and the id of its link. Older links of the purpose stop working: the newest alone is good."""
-    spend_links(db, account_id, [purpose], now)
+    """A fresh token and the id of its link. Older links of the purpose stop working: the newest alone is good.
+
+    One that takes a change of address back is replaced only by one to the same old address: whoever has stolen an account
+    could otherwise shut its owner out by changing twice.
+    """
+    if purpose == "email_cancel":
+        _spend(db, account_id, now, AccountLink.purpose == purpose, AccountLink.new_email == new_email)
+    else:
+        spend_links(db, account_id, [purpose], now)
     token = secrets.token_urlsafe(32)
     link_id: int = db.execute(
         insert(AccountLink)
@@ -156,9 +163,13 @@ def _new_link(
 
 def spend_links(db: Session, account_id: int, purposes: list[str], now: datetime) -> None:
     """Make the account's open links of these purposes useless."""
+    _spend(db, account_id, now, AccountLink.purpose.in_(purposes))
+
+
+def _spend(db: Session, account_id: int, now: datetime, *which: ColumnElement[bool]) -> None:
     db.execute(
         update(AccountLink)
-        .where(AccountLink.account_id == account_id, AccountLink.purpose.in_(purposes), AccountLink.used_at.is_(None))
+        .where(AccountLink.account_id == account_id, AccountLink.used_at.is_(None), *which)
         .values(used_at=now)
         .execution_options(synchronize_session=False)
     )
@@ -340,6 +351,9 @@ def cancel_email_change(db: Session, token: str, now: datetime) -> bool:
         return False
     if _is_taken(db, old_email, account_id):
         raise AddressTaken
+    # Whoever was put out by this link must not come back by one that was written later, to an address of theirs.
+    this_link = select(AccountLink.id).where(AccountLink.token_hash == digest(token)).scalar_subquery()
+    _spend(db, account_id, now, AccountLink.purpose == "email_cancel", AccountLink.id > this_link)
     account.email = old_email
     db.flush()
     end_sessions(db, account_id, now)

@@ -18,6 +18,7 @@ from shop.database import reading, transaction
 from shop.errors import TooMany
 from shop.words import gettext as _
 
+EMAIL_CHANGE_LETTERS = "e-mail change letters"
 CURRENT_PASSWORD = "current password"  # noqa: S105 (what is counted, not a secret)
 
 
@@ -126,6 +127,8 @@ def change_email() -> Answer:
     try:
         _check_current(visitor.account_id, form.current.data or "", now)
         with transaction() as db:
+            subject, hour = str(visitor.account_id), timedelta(hours=1)
+            tries.take(db, EMAIL_CHANGE_LETTERS, subject, now, 3, window=hour, longest=hour)
             operations.ask_email_change(db, visitor.account_id, form.email.data or "", now)
     except WrongPassword as refusal:
         form.current.errors = [refusal.sentence]
