@@ -267,6 +267,7 @@ _MEALS: AnySelect = (
         Service.id,
         Service.name,
         Service.slug,
+        Service.kind,
         Commune.slug,
         ServiceDay.id,
         ServiceDay.day,
