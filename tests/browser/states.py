@@ -1,0 +1,795 @@
+"""Every page of the shop in every state that a person can meet: axe judges them, `make screenshots` pictures them.
+
+`prepare(shop)` gives the demo town's families what the states need; then each state says who looks and how to get there.
+The order does not matter: no state spoils another.
+"""
+
+import re
+import secrets
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from playwright.sync_api import Browser, Page
+from sqlalchemy import Select, insert, select, update
+
+from accounts.models import Account, AccountLink, StaffRole
+from accounts.queries import digest
+from cart.models import BasketLine
+from catalog.models import Commune, Service, ServiceDay, Tariff, TariffPrice
+from enrolments.models import Enrolment
+from orders.models import Order, Reservation
+from payments.models import Payment
+from shop.models import Outbox
+from tests.browser.served import Hand, Served
+from tests.browser.windows import Window, open_window
+
+DUPONT = "julien.dupont@example.org"
+FOUR_CHILDREN = "mc.desaintgermain@example.org"
+ADULT = "bernard.chevalier@example.net"
+COMPANY = "bureau@menuiserie-roux.example.net"
+OUTSIDER = "amandine.ferrand@example.org"
+SHORT = "thi-mai.nguyen@example.org"
+RICH = "francoise.vidal@example.org"
+PAYING = "awa.traore@example.org"
+WAITING = "lucie.masson@example.org"
+TO_COMPLETE = "helene.bonnet@example.org"
+REVOKED = "david.perrin@example.net"
+EXPIRED = "sylvie.garnier@example.org"
+TROUBLED = "antoine.mercier@example.org"
+BEGINNER = "camille.renard@example.org"
+UNCONFIRMED = "yann.legoff@example.net"
+CLERK = "mairie@aiguilhe.example.org"
+OTHER_CLERK = "mairie@coubon.example.org"
+BUSY_CLERK = "mairie@brives-charensac.example.org"
+NEW_CLERK = "mairie@rosieres.example.org"
+COOK = "cuisine@aiguilhe.example.org"
+CASHIER = "regie@agglo-lepuyenvelay.example.org"
+
+AIGUILHE, BLAVOZY, COUBON = "/reserver/aiguilhe/cantine", "/reserver/blavozy/cantine", "/reserver/coubon/cantine"
+CARD = {"succeeds": "4242 4242", "declined": "4000 0000 0000 0002", "challenge": "4000 0027", "late": "0077"}
+LONG_NAME = "Éléonore-Élisabeth-Marie-Antoinette de la Roche-Jagu-Kerouartz-Penmarc’h"
+
+
+class State(NamedTuple):
+    """A page in a state."""
+
+    name: str
+    who: str | None
+    """The address of who is signed in."""
+    reach: Callable[[Window], None]
+
+
+STATES: list[State] = []
+
+
+def page(name: str, path: str, who: str | None = None) -> None:
+    """A state that is there when its address is opened."""
+    STATES.append(State(name, who, lambda window: window.go(path)))
+
+
+def state(name: str, who: str | None = None) -> Callable[[Callable[[Window], None]], None]:
+    """A state that takes a few steps."""
+
+    def keep(reach: Callable[[Window], None]) -> None:
+        STATES.append(State(name, who, reach))
+
+    return keep
+
+
+def submitted(name: str, path: str, button: str | re.Pattern[str], who: str | None = None, **typed: str) -> None:
+    """The state of a form that was sent with these fields typed (by their names) and nothing else."""
+
+    def reach(window: Window) -> None:
+        window.go(path)
+        for field, value in typed.items():
+            window.page.locator(f"main [name='{field}']:not([type=hidden])").first.fill(value)
+        window.page.locator("main").get_by_role("button", name=button).last.click()
+
+    STATES.append(State(name, who, reach))
+
+
+class Gallery:
+    """Shows states in windows that stay open, one for each person and one for nobody."""
+
+    def __init__(self, browser: Browser, shop: Served, width: int) -> None:
+        self.browser, self.shop, self.width = browser, shop, width
+        self.windows: dict[str | None, Window] = {}
+
+    def show(self, wanted: State) -> Page:
+        """The page of a state."""
+        window = self.windows.get(wanted.who)
+        if window is None:
+            window = self.windows[wanted.who] = open_window(self.browser, self.shop, width=self.width)
+            if wanted.who in self.shop.people:
+                window.become(wanted.who)
+        wanted.reach(window)
+        window.page.wait_for_load_state()
+        return window.page
+
+    def close(self) -> list[str]:
+        """Close every window; what should not have happened in them."""
+        trouble = [sentence for window in self.windows.values() for sentence in window.trouble]
+        for window in self.windows.values():
+            window.close()
+        return trouble
+
+
+# --- the scene ---
+
+
+def prepare(shop: Served) -> None:
+    """Give the families baskets, orders and payments in every state."""
+    _fill(shop.client(DUPONT), AIGUILHE, 4)
+    _fill(shop.client(SHORT), "/reserver/brives-charensac/cantine", 3)
+    _fill(shop.client(OUTSIDER), AIGUILHE, 2)
+    _calendar_of_every_cell(shop)
+    _basket_of_every_problem(shop)
+    rich = shop.client(RICH)
+    _fill(rich, "/reserver/polignac/cantine", 2)
+    _pay(rich, "carte")
+    _orders(shop)
+    with shop.write() as db:
+        db.execute(update(Account).where(Account.email == NEW_CLERK).values(totp_secret=None, totp_enrolled_at=None))
+
+
+def _free(hand: Hand, path: str) -> list[str]:
+    """The boxes that can be ticked in a booking calendar, by day."""
+    html = hand.client.get(f"{path}?periode=vacances").text
+    codes = re.findall(r'name="repas" value="([^"]+)"', html)
+    assert codes, f"nothing to book at {path}"
+    return sorted(codes, key=lambda code: code.partition(".")[2])
+
+
+def _fill(hand: Hand, path: str, meals: int) -> None:
+    hand.post(path, {"repas": _free(hand, path)[-meals:], "ajouter": "1"})
+
+
+def _pay(hand: Hand, means: str) -> str:
+    """Pay the basket; where that leads."""
+    html = hand.client.get("/panier").text
+    hidden = dict(re.findall(r'name="(panier|total)" value="(\d+)"', html))
+    return hand.post(f"/panier/payer/{means}", dict(hidden)).location
+
+
+def _of_service(commune: str) -> Select[tuple[int]]:
+    return (
+        select(Service.id)
+        .join(Commune, Commune.id == Service.commune_id)
+        .where(Commune.slug == commune, Service.slug == "cantine")
+    )
+
+
+def _calendar_of_every_cell(shop: Served) -> None:
+    """Four children of long names, with meals booked, in the basket, full, late, and a day that is closed."""
+    hand = shop.client(FOUR_CHILDREN)
+    days = sorted({code.partition(".")[2] for code in _free(hand, BLAVOZY) if code.partition(".")[2] < "2026-12"})
+    codes = [code for code in _free(hand, BLAVOZY) if code.endswith(days[-1])]
+    hand.post(BLAVOZY, {"repas": codes[:3], "ajouter": "1"})
+    blavozy = _of_service("blavozy").scalar_subquery()
+    with shop.write() as db:
+        strike = {"is_open": False, "closed_reason": "Grève annoncée du personnel communal de restauration scolaire"}
+        quiet = ServiceDay.booked_count == 0
+        of_day = ServiceDay.service_id == blavozy
+        strike_day, full_day = date.fromisoformat(days[-2]), date.fromisoformat(days[0])
+        db.execute(update(ServiceDay).where(of_day, ServiceDay.day == strike_day, quiet).values(strike))
+        db.execute(update(ServiceDay).where(of_day, ServiceDay.day == full_day).values(capacity=ServiceDay.booked_count))
+
+
+def _basket_of_every_problem(shop: Served) -> None:
+    """A basket of which one meal is full by now, one too late, and one has another price."""
+    hand = shop.client(TROUBLED)
+    _fill(hand, "/reserver/rosieres/cantine", 8)
+    now = shop.clock.now()
+    with shop.write() as db:
+        lines = db.execute(
+            select(BasketLine.service_day_id, ServiceDay.day, BasketLine.tariff_id, BasketLine.tariff_price_id)
+            .join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)
+            .join(Service, Service.id == ServiceDay.service_id)
+            .join(Commune, Commune.id == Service.commune_id)
+            .where(Commune.slug == "rosieres")
+            .order_by(ServiceDay.day)
+        ).all()
+        full, late, dear = sorted({(line[1], line[0]) for line in lines})[:3]
+        db.execute(update(ServiceDay).where(ServiceDay.id == full[1]).values(capacity=ServiceDay.booked_count))
+        past = now - timedelta(minutes=1)
+        db.execute(update(ServiceDay).where(ServiceDay.id == late[1]).values(book_deadline_at=past))
+        old = db.get_one(TariffPrice, lines[0].tariff_price_id)
+        until = old.valid_until
+        old.valid_until = dear[0] - timedelta(days=1)
+        db.flush()
+        db.add(TariffPrice(tariff_id=old.tariff_id, valid_from=dear[0], valid_until=until, cents=old.cents + 25))
+
+
+def _orders(shop: Served) -> None:
+    """Orders with everything cancelled, with some meals cancelled; payments given up, refused, put aside."""
+    hand = shop.client(DUPONT)
+    with shop.read() as db:
+        open_until = Reservation.cancel_deadline_at > shop.clock.now()
+        rows = db.execute(
+            select(Reservation.id, Reservation.cents)
+            .join(Order, Order.id == Reservation.order_id)
+            .join(Account, Account.id == Order.account_id)
+            .where(Account.email == DUPONT, Reservation.state == "confirmed", open_until)
+            .limit(1)
+        ).all()
+    for reservation_id, cents in rows:
+        hand.post("/mes-reservations/annuler", {"repas": [reservation_id], "credit": cents})
+    paying = shop.client(PAYING)
+    for _wanted in ("sent", "cancelled", "refused", "quarantined", "expired"):
+        regie = re.findall(r'name="regie" value="(\d+)"', paying.client.get("/recharger").text)[0]
+        paying.post("/recharger", {"regie": regie, "montant": "20"})
+    with shop.write() as db:
+        keys = list(db.scalars(_payments_of(PAYING)))
+        for key, wanted in zip(keys, ("sent", "cancelled", "refused", "quarantined", "expired"), strict=True):
+            if wanted != "sent":
+                now = shop.clock.now()
+                db.execute(update(Payment).where(Payment.key == key).values(state=wanted, settled_at=now))
+
+
+def _payments_of(email: str) -> Select[tuple[str]]:
+    return (
+        select(Payment.key)
+        .join(Account, Account.id == Payment.account_id)
+        .where(Account.email == email, Payment.provider_reference.like("sbx_%"))
+        .order_by(Payment.id)
+    )
+
+
+def _payment_page(name: str, place: int) -> None:
+    @state(f"paiement-{name}", PAYING)
+    def _reach(window: Window) -> None:
+        with window.shop.read() as db:
+            key = list(db.scalars(_payments_of(PAYING)))[place]
+        window.go(f"/paiement/{key}")
+
+
+def _orders_of(email: str) -> Select[tuple[str]]:
+    return (
+        select(Order.number)
+        .join(Account, Account.id == Order.account_id)
+        .where(Account.email == email)
+        .order_by(Order.placed_at.desc(), Order.id.desc())
+    )
+
+
+def _link(shop: Served, purpose: str, email: str, new_email: str | None = None) -> str:
+    """A fresh link as a letter carries it."""
+    token, now = secrets.token_urlsafe(32), shop.clock.now()
+    with shop.write() as db:
+        account_id = db.scalars(select(Account.id).where(Account.email == email)).first()
+        db.execute(
+            insert(AccountLink).values(
+                account_id=account_id,
+                purpose=purpose,
+                token_hash=digest(token),
+                new_email=new_email,
+                created_at=now,
+                expires_at=now + timedelta(hours=1),
+            )
+        )
+    return token
+
+
+# --- for everybody ---
+
+page("accueil", "/")
+page("commune", "/communes/aiguilhe")
+page("commune-craponne", "/communes/craponne-sur-arzon")
+page("commune-accessibilite", "/communes/aiguilhe/accessibilite")
+page("accessibilite", "/accessibilite")
+page("mentions-legales", "/mentions-legales")
+page("donnees-personnelles", "/donnees-personnelles")
+page("conditions-generales", "/conditions-generales")
+page("contact", "/contact")
+
+page("connexion", "/connexion")
+submitted("connexion-vide", "/connexion", "Connexion")
+submitted("connexion-refusee", "/connexion", "Connexion", email="personne@example.org", password="pas le bon")  # noqa: S106
+
+
+@state("connexion-trop-d-essais")
+def _too_many(window: Window) -> None:
+    for _try in range(7):
+        window.go("/connexion")
+        form = window.page.get_by_role("region", name="Déjà inscrit ?")
+        window.text_box("Adresse e-mail", form).fill("assiegee@example.org")
+        form.get_by_label("Mot de passe").fill("pas le bon")
+        window.button("Connexion", form).click()
+        if window.said("Trop d’essais").count():
+            return
+    raise AssertionError("the sign-in never said that it was too often")
+
+
+page("mot-de-passe-oublie", "/mot-de-passe-oublie")
+submitted("mot-de-passe-oublie-erreur", "/mot-de-passe-oublie", "Recevoir le lien", email="pas une adresse")
+submitted("mot-de-passe-oublie-envoye", "/mot-de-passe-oublie", "Recevoir le lien", email="personne@example.org")
+
+
+def _by_link(name: str, path: str, purpose: str, who: str, new_email: str | None = None) -> None:
+    @state(name)
+    def _reach(window: Window) -> None:
+        window.go(f"/{path}/{_link(window.shop, purpose, who, new_email)}")
+
+
+_by_link("lien-mot-de-passe", "nouveau-mot-de-passe", "reset", ADULT)
+_by_link("lien-activer", "activer", "activate", ADULT)
+_by_link("lien-confirmer", "confirmer", "confirm", UNCONFIRMED)
+_by_link("lien-confirmer-adresse", "confirmer-adresse", "email_change", ADULT, "bernard@example.net")
+_by_link("lien-annuler-adresse", "annuler-adresse", "email_cancel", ADULT, "ancienne@example.net")
+
+
+@state("lien-mot-de-passe-erreur")
+def _reset_wrong(window: Window) -> None:
+    window.go(f"/nouveau-mot-de-passe/{_link(window.shop, 'reset', ADULT)}")
+    window.page.get_by_label("Nouveau mot de passe").fill("azerty")
+    window.button("Enregistrer").click()
+
+
+@state("lien-activer-erreur")
+def _activate_wrong(window: Window) -> None:
+    window.go(f"/activer/{_link(window.shop, 'activate', ADULT)}")
+    window.button("Activer mon compte").click()
+
+
+page("lien-perime", "/nouveau-mot-de-passe/perime-depuis-longtemps")
+page("creer-un-compte", "/creer-un-compte")
+submitted("creer-un-compte-vide", "/creer-un-compte", "Enregistrer")
+submitted(
+    "creer-un-compte-erreurs",
+    "/creer-un-compte",
+    "Enregistrer",
+    first_name="😀" * 60,
+    last_name="Dupont",
+    email="pas une adresse",
+    password="azerty",  # noqa: S106
+    phone="douze",
+    postcode="4300",
+)
+
+page("erreur-404", "/cette-page-n-existe-pas")
+page("erreur-405", "/deconnexion")
+
+
+@state("erreur-400")
+def _page_of_yesterday(window: Window) -> None:
+    window.go("/mot-de-passe-oublie")
+    window.evaluate("document.querySelector('main [name=csrf_token]').value = 'perime'")
+    window.page.get_by_label("Adresse e-mail").fill("personne@example.org")
+    window.button("Recevoir le lien").click()
+
+
+@state("erreur-429", UNCONFIRMED)
+def _too_many_letters(window: Window) -> None:
+    window.go("/mon-compte")
+    for _try in range(25):
+        window.button("Renvoyer le lien").click()
+        if window.heading("Trop d’essais").count():
+            return
+    raise AssertionError("letters could be asked for without end")
+
+
+@state("deconnexion", EXPIRED)
+def _signed_out(window: Window) -> None:
+    window.become(EXPIRED)
+    window.go("/mon-compte")
+    window.button("Déconnexion").click()
+
+
+page("demo-lettres", "/demo/lettres")
+page("demo-lettres-vide", "/demo/lettres?pour=personne@example.org")
+page("demo-connexions", "/demo/connexions")
+
+
+def _newest_letter(window: Window) -> int:
+    """The number of a letter, when the worker has sent one."""
+    for _try in range(60):
+        with window.shop.read() as db:
+            letter_id = db.scalar(select(Outbox.id).where(Outbox.composed.is_not(None)).order_by(Outbox.id).limit(1))
+        if letter_id is not None:
+            return letter_id
+        window.page.wait_for_timeout(250)
+    raise AssertionError("no letter was sent")
+
+
+@state("demo-lettre")
+def _letter(window: Window) -> None:
+    window.go(f"/demo/lettres/{_newest_letter(window)}")
+
+
+@state("lettre-html", "le courrier")
+def _letter_html(window: Window) -> None:
+    # As a mail program shows it: at its own address no script runs, and none could judge it.
+    html = window.context.request.get(f"{window.shop.url}/demo/lettres/{_newest_letter(window)}/html").text()
+    window.page.goto("about:blank")
+    window.page.set_content(html)
+
+
+# --- the three steps ---
+
+page("filiations-etape", "/creer-un-compte/filiations", BEGINNER)
+page("filiations-etape-connus", "/creer-un-compte/filiations", UNCONFIRMED)
+submitted("filiations-etape-vide", "/creer-un-compte/filiations", "Enregistrer et continuer", BEGINNER)
+
+
+@state("filiations-etape-erreurs", BEGINNER)
+def _family_wrong(window: Window) -> None:
+    window.go("/creer-un-compte/filiations")
+    window.button("Ajouter un bénéficiaire").click()
+    for number in (1, 2):
+        row = window.page.get_by_role("group", name=f"Bénéficiaire {number}")
+        row.get_by_label("Date de naissance").fill("2031-01-01")
+    window.button("Enregistrer et continuer").click()
+
+
+page("services-etape-communes", "/creer-un-compte/services", UNCONFIRMED)
+page("services-etape-sans-beneficiaire", "/creer-un-compte/services", BEGINNER)
+page("services-etape-tarifs", "/creer-un-compte/services?commune=craponne-sur-arzon", UNCONFIRMED)
+page("services-etape-demandes", "/creer-un-compte/services", WAITING)
+submitted("services-etape-erreurs", "/creer-un-compte/services?commune=aiguilhe", "Envoyer ma demande", UNCONFIRMED)
+page("compte-cree", "/creer-un-compte/termine", UNCONFIRMED)
+page("compte-cree-confirme", "/creer-un-compte/termine", WAITING)
+
+# --- the account ---
+
+page("mon-compte", "/mon-compte", DUPONT)
+page("mon-compte-a-confirmer", "/mon-compte", UNCONFIRMED)
+page("mon-compte-mairie", "/mon-compte", CLERK)
+page("coordonnees", "/mon-compte/coordonnees", DUPONT)
+page("coordonnees-societe", "/mon-compte/coordonnees", COMPANY)
+submitted("coordonnees-erreurs", "/mon-compte/coordonnees", "Enregistrer", DUPONT, last_name="", phone="douze")
+page("mot-de-passe", "/mon-compte/mot-de-passe", DUPONT)
+submitted("mot-de-passe-erreurs", "/mon-compte/mot-de-passe", "Enregistrer", DUPONT, password="azerty")  # noqa: S106
+page("adresse-e-mail", "/mon-compte/adresse-e-mail", DUPONT)
+submitted("adresse-e-mail-erreurs", "/mon-compte/adresse-e-mail", "Envoyer le lien", DUPONT, email="ici")
+page("connexions", "/mon-compte/connexions", DUPONT)
+page("fermer", "/mon-compte/fermer", DUPONT)
+submitted("fermer-erreurs", "/mon-compte/fermer", "Fermer mon compte", DUPONT)
+
+
+@state("fermer-refuse", DUPONT)
+def _cannot_close(window: Window) -> None:
+    window.go("/mon-compte/fermer")
+    window.page.get_by_label("Votre mot de passe actuel").fill(window.shop.people[DUPONT].password)
+    window.page.get_by_role("checkbox").check()
+    window.button("Fermer mon compte").click()
+
+
+page("filiations", "/mon-compte/filiations", FOUR_CHILDREN)
+page("filiations-vide", "/mon-compte/filiations", BEGINNER)
+page("filiation-ajouter", "/mon-compte/filiations/ajouter", DUPONT)
+submitted("filiation-erreurs", "/mon-compte/filiations/ajouter", "Enregistrer", DUPONT, birth_date="2031-01-01")
+
+
+@state("filiation-modifier", FOUR_CHILDREN)
+def _change_child(window: Window) -> None:
+    window.go("/mon-compte/filiations")
+    window.page.get_by_role("link", name=re.compile("^Modifier")).first.click()
+
+
+@state("filiation-supprimer", FOUR_CHILDREN)
+def _remove_child(window: Window) -> None:
+    window.go("/mon-compte/filiations")
+    window.page.get_by_role("link", name=re.compile("^Supprimer")).first.click()
+
+
+page("services", "/mon-compte/services", DUPONT)
+page("services-en-attente", "/mon-compte/services", WAITING)
+page("services-retire", "/mon-compte/services", REVOKED)
+page("services-termine", "/mon-compte/services", EXPIRED)
+page("services-refuse", "/mon-compte/services", OUTSIDER)
+page("services-vide", "/mon-compte/services", BEGINNER)
+
+
+@state("services-a-completer", TO_COMPLETE)
+def _to_complete(window: Window) -> None:
+    window.go("/mon-compte/services")
+    window.page.locator("summary").click()
+
+
+@state("services-a-completer-erreur", TO_COMPLETE)
+def _to_complete_wrong(window: Window) -> None:
+    window.go("/mon-compte/services")
+    window.page.locator("summary").click()
+    window.button("Envoyer ma réponse").click()
+
+
+page("service-ajouter", "/mon-compte/services/ajouter", DUPONT)
+page("service-ajouter-tarifs", "/mon-compte/services/ajouter?commune=blavozy", FOUR_CHILDREN)
+submitted("service-ajouter-erreurs", "/mon-compte/services/ajouter?commune=coubon", "Envoyer ma demande", DUPONT)
+
+# --- booking ---
+
+page("reserver", "/reserver", DUPONT)
+page("reserver-vide", "/reserver", BEGINNER)
+page("calendrier", AIGUILHE, DUPONT)
+page("calendrier-quatre-enfants", BLAVOZY, FOUR_CHILDREN)
+page("calendrier-semaine", f"{BLAVOZY}?periode=semaine:2026-11-23", FOUR_CHILDREN)
+page("calendrier-vacances", f"{AIGUILHE}?periode=vacances", DUPONT)
+page("calendrier-adulte", COUBON, ADULT)
+page("calendrier-sans-jour", f"{AIGUILHE}?periode=semaine:2026-12-21", DUPONT)
+page("calendrier-sans-inscription", COUBON, DUPONT)
+
+
+@state("calendrier-plusieurs-pages", FOUR_CHILDREN)
+def _carried(window: Window) -> None:
+    window.go(f"{BLAVOZY}?periode=mois:2026-12")
+    window.button("Tout cocher").click()
+    window.button("Période suivante").click()
+    window.page.locator("summary").first.click()
+
+
+@state("calendrier-refus", FOUR_CHILDREN)
+def _late_meals(window: Window) -> None:
+    window.go(BLAVOZY)
+    window.evaluate("""() => document.querySelectorAll("tbody input[name=repas]").forEach((box, number) => {
+        box.checked = number < 4;
+        box.value = box.value.replace(/[.].*/, number % 2 ? ".2026-11-20" : ".2026-11-25");
+    })""")
+    window.button("Ajouter au panier").click()
+
+
+@state("calendrier-rien-de-coche", DUPONT)
+def _nothing_ticked(window: Window) -> None:
+    window.go(AIGUILHE)
+    window.button("Ajouter au panier").click()
+
+
+# --- basket and payment ---
+
+page("panier", "/panier", DUPONT)
+page("panier-vide", "/panier", BEGINNER)
+page("panier-solde-insuffisant", "/panier", SHORT)
+page("panier-a-corriger", "/panier", TROUBLED)
+page("panier-paiement-en-cours", "/panier", RICH)
+
+
+@state("panier-deplie", DUPONT)
+def _basket_open(window: Window) -> None:
+    window.go("/panier")
+    for summary in window.page.locator("main summary").all():
+        summary.click()
+
+
+@state("panier-total-change", OUTSIDER)
+def _stale_total(window: Window) -> None:
+    window.go("/panier")
+    window.evaluate("document.querySelectorAll('[name=total]').forEach((total) => { total.value = '1'; })")
+    window.page.get_by_role("button", name=re.compile("^Payer par Carte Bancaire")).click()
+
+
+@state("panier-refus", TROUBLED)
+def _refused_basket(window: Window) -> None:
+    window.go("/panier")
+    window.page.get_by_role("button", name=re.compile("^Payer par Carte Bancaire")).click()
+
+
+page("recharger", "/recharger", DUPONT)
+page("recharger-sans-porte-monnaie", "/recharger", BEGINNER)
+submitted("recharger-erreur", "/recharger", "Payer par Carte Bancaire", DUPONT, montant_libre="1e9")
+for _place, _name in enumerate(("en-cours", "abandonne", "refuse", "a-examiner", "expire")):
+    _payment_page(_name, _place)
+
+
+def _sandbox(window: Window, card: str | None = None) -> None:
+    window.go("/recharger")
+    window.button("Payer par Carte Bancaire").click()
+    window.page.wait_for_url("**/paiement-securise/**")
+    if card is not None:
+        window.page.get_by_role("button", name=re.compile(CARD[card])).click()
+
+
+@state("carte", ADULT)
+def _card(window: Window) -> None:
+    _sandbox(window)
+
+
+@state("carte-erreurs", ADULT)
+def _card_errors(window: Window) -> None:
+    _sandbox(window)
+    window.page.get_by_role("button", name=re.compile("^Payer 20")).click()
+
+
+@state("carte-refusee", ADULT)
+def _card_declined(window: Window) -> None:
+    _sandbox(window, "declined")
+
+
+@state("carte-confirmation", ADULT)
+def _card_challenge(window: Window) -> None:
+    _sandbox(window, "challenge")
+
+
+@state("carte-confirmation-refusee", ADULT)
+def _card_challenge_refused(window: Window) -> None:
+    _sandbox(window, "challenge")
+    window.button("Refuser").click()
+
+
+@state("carte-en-verification", ADULT)
+def _card_late(window: Window) -> None:
+    _sandbox(window)
+    address = window.path
+    window.page.get_by_role("button", name=re.compile("4000 0000 0000 0119")).click()
+    window.go(address)
+
+
+@state("carte-deja-payee", ADULT)
+def _card_paid(window: Window) -> None:
+    _sandbox(window)
+    address = window.path
+    window.page.get_by_role("button", name=re.compile(CARD["succeeds"])).click()
+    window.go(address)
+
+
+@state("carte-expiree", ADULT)
+def _card_expired(window: Window) -> None:
+    _sandbox(window)
+    address = window.path
+    window.page.get_by_role("link", name="Abandonner et revenir à la boutique").click()
+    window.button("Abandonner ce paiement").click()
+    window.go(address)
+
+
+# --- what was bought ---
+
+
+def _order_page(name: str, who: str, place: int) -> None:
+    @state(name, who)
+    def _reach(window: Window) -> None:
+        with window.shop.read() as db:
+            number = list(db.scalars(_orders_of(who)))[place]
+        window.go(f"/commandes/{number}")
+
+
+_order_page("commande", FOUR_CHILDREN, 0)
+_order_page("commande-ancienne", FOUR_CHILDREN, -1)
+_order_page("commande-paiement-en-cours", RICH, 0)
+page("historique", "/commandes", DUPONT)
+page("historique-page-2", "/commandes?page=2", FOUR_CHILDREN)
+page("historique-vide", "/commandes", BEGINNER)
+page("reservations", "/mes-reservations", DUPONT)
+page("reservations-quatre-enfants", "/mes-reservations", FOUR_CHILDREN)
+page("reservations-en-cours", "/mes-reservations?mois=2026-12", RICH)
+page("reservations-vide", "/mes-reservations?mois=2027-05", DUPONT)
+
+
+def _reservations(window: Window, who: str, late: bool, count: int) -> None:
+    with window.shop.read() as db:
+        deadline = Reservation.cancel_deadline_at
+        now = window.shop.clock.now()
+        ids = db.scalars(
+            select(Reservation.id)
+            .join(Order, Order.id == Reservation.order_id)
+            .join(Account, Account.id == Order.account_id)
+            .where(Account.email == who, Reservation.state == "confirmed", deadline < now if late else deadline > now)
+            .order_by(Reservation.id.desc())
+            .limit(count)
+        ).all()
+    window.go(f"/mes-reservations/annuler?{'&'.join(f'repas={key}' for key in ids)}")
+
+
+@state("annuler", DUPONT)
+def _cancel_one(window: Window) -> None:
+    _reservations(window, DUPONT, late=False, count=1)
+
+
+@state("annuler-plusieurs", FOUR_CHILDREN)
+def _cancel_some(window: Window) -> None:
+    _reservations(window, FOUR_CHILDREN, late=False, count=4)
+
+
+@state("annuler-trop-tard", DUPONT)
+def _cancel_late(window: Window) -> None:
+    _reservations(window, DUPONT, late=True, count=2)
+
+
+page("credits", "/mes-credits", DUPONT)
+page("credits-quatre-enfants", "/mes-credits", FOUR_CHILDREN)
+page("credits-vide", "/mes-credits", WAITING)
+page("credits-sans-porte-monnaie", "/mes-credits", BEGINNER)
+
+# --- the town hall ---
+
+
+def _before_second_factor(window: Window, email: str) -> None:
+    window.context.clear_cookies()
+    window.go("/connexion")
+    form = window.page.get_by_role("region", name="Déjà inscrit ?")
+    window.text_box("Adresse e-mail", form).fill(email)
+    form.get_by_label("Mot de passe").fill(window.shop.people[email].password)
+    window.button("Connexion", form).click()
+
+
+@state("double-authentification", "mairie-a-la-porte")
+def _check(window: Window) -> None:
+    _before_second_factor(window, OTHER_CLERK)
+
+
+@state("double-authentification-erreur", "mairie-a-la-porte")
+def _check_wrong(window: Window) -> None:
+    _before_second_factor(window, OTHER_CLERK)
+    window.text_box("Code").fill("000000")
+    window.button("Valider").click()
+
+
+@state("double-authentification-installer", "mairie-a-la-porte")
+def _enrol(window: Window) -> None:
+    _before_second_factor(window, NEW_CLERK)
+
+
+@state("double-authentification-installer-erreur", "mairie-a-la-porte")
+def _enrol_wrong(window: Window) -> None:
+    _before_second_factor(window, NEW_CLERK)
+    window.text_box("Code").fill("000000")
+    window.button("Valider").click()
+
+
+@state("codes-de-secours", "mairie-a-la-porte")
+def _recovery_codes(window: Window) -> None:
+    _forget_second_factor(window.shop)
+    _before_second_factor(window, NEW_CLERK)
+    letters = window.page.locator("code.ref").inner_text().replace(" ", "")
+    window.text_box("Code").fill(window.shop.code(letters))
+    window.button("Valider").click()
+    window.page.get_by_role("heading", name="Gardez vos codes de secours").wait_for()
+    _forget_second_factor(window.shop)
+
+
+def _forget_second_factor(shop: Served) -> None:
+    with shop.write() as db:
+        db.execute(update(Account).where(Account.email == NEW_CLERK).values(totp_secret=None, totp_enrolled_at=None))
+
+
+page("mairie", "/mairie", CLERK)
+page("mairie-regie", "/mairie", CASHIER)
+page("mairie-demandes", "/mairie/demandes", CLERK)
+page("mairie-demandes-cochees", "/mairie/demandes?tout=1", OTHER_CLERK)
+page("mairie-demandes-vide", "/mairie/demandes", NEW_CLERK)
+page("mairie-demandes-a-completer", "/mairie/demandes?etat=a-completer", BUSY_CLERK)
+page("mairie-demandes-traitees", "/mairie/demandes?etat=traitees", CLERK)
+submitted("mairie-demandes-erreur", "/mairie/demandes", "Valider les demandes cochées", CLERK)
+
+
+@state("mairie-demandes-refus-sans-motif", OTHER_CLERK)
+def _refuse_without_reason(window: Window) -> None:
+    window.go("/mairie/demandes?tout=1")
+    window.page.locator("summary").filter(has_text="Refuser les demandes cochées").click()
+    window.button("Refuser").click()
+
+
+@state("mairie-demande", CLERK)
+def _one_request(window: Window) -> None:
+    window.go("/mairie/demandes")
+    window.page.get_by_role("link", name=re.compile("^Ouvrir")).first.click()
+
+
+@state("mairie-demande-erreur", CLERK)
+def _one_request_wrong(window: Window) -> None:
+    window.go("/mairie/demandes")
+    window.page.get_by_role("link", name=re.compile("^Ouvrir")).first.click()
+    window.page.locator("summary").filter(has_text="Refuser la demande").click()
+    window.button("Refuser").click()
+
+
+@state("mairie-demande-validee", CLERK)
+def _one_approved(window: Window) -> None:
+    window.go("/mairie/demandes?etat=traitees")
+    window.page.get_by_role("link", name=re.compile("^Ouvrir")).first.click()
+    window.page.locator("summary").first.click()
+
+
+page("mairie-jour", "/mairie/jour", CLERK)
+page("mairie-jour-blavozy", "/mairie/jour?date=2026-11-20", "mairie@blavozy.example.org")
+page("mairie-jour-sans-service", "/mairie/jour?date=2026-11-21", CLERK)
+page("mairie-jour-erreur", "/mairie/jour?date=2026-02-31", CLERK)
+page("mairie-jour-cuisine", "/mairie/jour", COOK)
+page("mairie-jour-regie", "/mairie/jour", CASHIER)
+page("mairie-familles", "/mairie/familles", CLERK)
+page("mairie-familles-vide", "/mairie/familles?q=zzzz", CLERK)
+
+
+@state("mairie-famille", CLERK)
+def _family_file(window: Window) -> None:
+    window.go("/mairie/familles?q=Dupont")
+    window.page.get_by_role("table").get_by_role("link").first.click()
