@@ -3,11 +3,10 @@
 `create_app(config)` reads top to bottom: the ground, the rooms' pages, what is handed down to lower floors, commands.
 """
 
-import hashlib
 import logging
 import os
 from datetime import timedelta
-from functools import lru_cache
+from wsgiref.headers import Headers
 
 import structlog
 from flask import Blueprint, Flask
@@ -61,7 +60,8 @@ from shop.database import Database
 from shop.jobs import Recurring
 from shop.limits import init_limits
 from shop.outbox import Pigeonhole, SmtpPostman, send_letters
-from shop.web import Shop, init_web
+from shop.redaction import without_rows
+from shop.web import Shop, file_headers, init_web
 
 STATIC = ROOT / "static"
 
@@ -76,7 +76,7 @@ def create_app(config: Config | None = None, clock: Clock | None = None) -> Flas
     _hand_down(app, config)
     init_web(app)
     init_access(app, accounts.queries.visitor_finder(*checkout.queries.header_columns()))
-    _serve_files(app)
+    _serve_files(app, config)
     return app
 
 
@@ -93,6 +93,7 @@ def _lay_the_ground(app: Flask, config: Config, clock: Clock | None) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
+            without_rows,
             structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -163,14 +164,17 @@ def _hand_down(app: Flask, config: Config) -> None:
     app.extensions["shop.forgetting"] = [enrolments.operations.forget_household]
 
 
-def _serve_files(app: Flask) -> None:
+def _serve_files(app: Flask, config: Config) -> None:
     """Style sheets, scripts and icons, served under a name that changes with their content and may be kept for good."""
+    def add_headers(headers: Headers, _path: str, _url: str) -> None:
+        for name, value in file_headers(config).items():
+            headers[name] = value
 
-    @lru_cache(maxsize=256)
-    def static_url(name: str) -> str:
-        return f"/static/{name}?v={hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]}"
-
-    app.jinja_env.globals["static_url"] = static_url
     app.wsgi_app = WhiteNoise(  # type: ignore[method-assign]
-        app.wsgi_app, root=str(STATIC), prefix="static/", max_age=365 * 86400, allow_all_origins=False
+        app.wsgi_app,
+        root=str(STATIC),
+        prefix="static/",
+        max_age=365 * 86400,
+        allow_all_origins=False,
+        add_headers_function=add_headers,
     )

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
+from functools import lru_cache
+from typing import NamedTuple, get_args
 
 from cart.periods import Period
 from cart.rules import CellState, Child, Day, Meal, cell_state, monday_of, right_on
@@ -22,29 +23,39 @@ WEEKDAYS = (
 
 
 class Box(NamedTuple):
-    """One child on one day."""
+    """One child on one day. What is not free to be ticked has a state and nothing else."""
 
     state: CellState
-    code: str
-    name: str
+    code: str = ""
+    name: str = ""
     """In full, for screen readers: "Louane Dupont, jeudi 5 novembre 2026"."""
-    cents: int
-    child_id: int
-    ticked: bool
-    price: str | None
+    cents: int = 0
+    child_id: int = 0
+    ticked: bool = False
+    price: str | None = None
     """The price, where it is not the one that stands in the child's column head."""
+
+
+SHUT = {state: Box(state) for state in get_args(CellState)}
+
+
+class DayWords(NamedTuple):
+    """A day in words: the same for every family, so it is written once."""
+
+    iso: str
+    weekday: int
+    short: str
+    long: str
+    shut: str | None
+    """Why nothing is served."""
+    menu: str | None
+    limit: str
 
 
 class DayRow(NamedTuple):
     """One day."""
 
-    iso: str
-    weekday: int
-    words: str
-    shut: str | None
-    """Why nothing is served."""
-    menu: str | None
-    limit: str
+    words: DayWords
     boxes: list[Box]
 
 
@@ -94,15 +105,18 @@ def weeks(
     """The weeks of the period from today on. Days on which nothing was ever meant to be served do not appear."""
     common = {head.child_id: head.cents for head in heads}
     result: list[Week] = []
+    shown: date | None = None
     for day in days.values():
         if day.day < today or not period.first <= day.day <= period.last:
             continue
         monday = monday_of(day.day)
-        if not result or result[-1].monday != monday.isoformat():
+        if monday != shown:
+            shown = monday
             result.append(_week(monday, period))
-        row = _row(day, children, common, booked, in_basket, ticked, now)
-        result[-1].rows.append(row)
-        if not result[-1].has_free and any(box.state == "free" for box in row.boxes):
+        words = _words(day.day, day.is_open, day.closed_reason, day.menu, day.book_deadline_at)
+        boxes = _boxes(day, words, children, common, booked, in_basket, ticked, now) if day.is_open else []
+        result[-1].rows.append(DayRow(words, boxes))
+        if not result[-1].has_free and any(box.state == "free" for box in boxes):
             result[-1] = result[-1]._replace(has_free=True)
     return result
 
@@ -117,41 +131,46 @@ def _week(monday: date, period: Period) -> Week:
     return Week(monday.isoformat(), monday.isocalendar().week, words, [], False)
 
 
-def _row(
+@lru_cache(maxsize=8192)
+def _words(day: date, is_open: bool, closed_reason: str | None, menu: str | None, deadline_at: datetime) -> DayWords:
+    return DayWords(
+        day.isoformat(),
+        day.isoweekday(),
+        day_short(day),
+        day_long(day),
+        None if is_open else (closed_reason or _("Fermé")),
+        ", ".join(menu.splitlines()) if menu else None,
+        moment_short(deadline_at),
+    )
+
+
+def _boxes(
     day: Day,
+    words: DayWords,
     children: Mapping[int, Child],
     common: Mapping[int, int | None],
     booked: Collection[Meal],
     in_basket: Collection[Meal],
     ticked: Collection[Meal],
     now: datetime,
-) -> DayRow:
-    iso = day.day.isoformat()
+) -> list[Box]:
     boxes: list[Box] = []
-    if day.is_open:
-        words = day_long(day.day)
-        for child in children.values():
-            meal = Meal(child.id, day.day)
-            right = right_on(child, day.day)
-            state = cell_state(day, right, meal in booked, meal in in_basket, now)
-            cents = right.cents if right else 0
-            boxes.append(
-                Box(
-                    state,
-                    f"{child.id}.{iso}",
-                    f"{child.first_name} {child.last_name}, {words}",
-                    cents,
-                    child.id,
-                    meal in ticked,
-                    None if common[child.id] is not None else format_euros(cents),
-                )
+    for child in children.values():
+        meal = Meal(child.id, day.day)
+        right = right_on(child, day.day)
+        state = cell_state(day, right, meal in booked, meal in in_basket, now)
+        if state != "free" or right is None:
+            boxes.append(SHUT[state])
+            continue
+        boxes.append(
+            Box(
+                state,
+                f"{child.id}.{words.iso}",
+                f"{child.name}, {words.long}",
+                right.cents,
+                child.id,
+                meal in ticked,
+                None if common[child.id] is not None else format_euros(right.cents),
             )
-    return DayRow(
-        iso,
-        day.day.isoweekday(),
-        day_short(day.day),
-        None if day.is_open else (day.closed_reason or _("Fermé")),
-        ", ".join(day.menu.splitlines()) if day.menu else None,
-        moment_short(day.book_deadline_at),
-        boxes,
-    )
+        )
+    return boxes

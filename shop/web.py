@@ -2,14 +2,12 @@
 
 import secrets
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask, Response, current_app, has_request_context, render_template, request
 from flask_wtf.csrf import CSRFError, CSRFProtect
-from jinja2 import StrictUndefined
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -17,10 +15,10 @@ from werkzeug.routing import IntegerConverter, Map
 
 from shop import french
 from shop.access import find_visitor
-from shop.config import Config
+from shop.config import ROOT, Config
 from shop.database import is_contention, is_unreachable, retried
 from shop.errors import Busy, Refusal, TooMany
-from shop.words import gettext, ngettext
+from shop.templating import FoldingEnvironment, init_templates
 from shop.words import gettext as _
 
 log = structlog.get_logger(__name__)
@@ -35,6 +33,7 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "X-Frame-Options": "DENY",
 }
+TRANSPORT = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
 
 
 class Site(NamedTuple):
@@ -54,6 +53,8 @@ class RowNumber(IntegerConverter):
 
 class Shop(Flask):
     """The application. A request whose transaction the database refused is tried again, whole."""
+
+    jinja_environment = FoldingEnvironment
 
     def __init__(self, *names: Any, **options: Any) -> None:
         super().__init__(*names, **options)
@@ -116,12 +117,17 @@ def _add_headers(app: Flask) -> Callable[[Response], Response]:
             headers.setdefault(name, value)
         headers.setdefault("Content-Security-Policy", policy)
         if config.secure_cookies:
-            headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+            headers.update(TRANSPORT)
         if "Cache-Control" not in headers:
             headers["Cache-Control"] = "no-store"
         return response
 
     return add
+
+
+def file_headers(config: Config) -> dict[str, str]:
+    """The headers of style sheets, scripts and icons, which are served without passing through the application."""
+    return HEADERS | (TRANSPORT if config.secure_cookies else {})
 
 
 def error_page(code: int, sentence: str, retry_after: int | None = None, reference: str = "") -> Response:
@@ -142,7 +148,7 @@ def error_page(code: int, sentence: str, retry_after: int | None = None, referen
     page = render_template(
         "errors/error.html",
         code=code,
-        title=titles.get(code, HTTPStatus(code).phrase),
+        title=titles.get(code, _("Demande impossible")),
         sentence=sentence,
         reference=reference,
         next_url="/",
@@ -185,12 +191,17 @@ def _on_csrf_error(error: CSRFError) -> Response:
     )
 
 
+def _page_name() -> str:
+    """The page of the request as the URL map writes it: an address itself may hold the key of a link."""
+    return str(request.url_rule or "")
+
+
 def _on_crash(error: Exception) -> Response:
     if isinstance(error, DBAPIError) and (is_contention(error) or is_unreachable(error)):
-        log.warning("database busy or away", path=request.path, error=type(error.orig).__name__)
+        log.warning("database busy or away", page=_page_name(), error=type(error.orig).__name__)
         return _on_refusal(Busy())
     reference = secrets.token_hex(4)
-    log.error("request failed", reference=reference, path=request.path, method=request.method, exc_info=error)
+    log.error("request failed", reference=reference, page=_page_name(), method=request.method, exc_info=error)
     sentence = _("L’incident est noté. Rien n’a été débité deux fois : vérifiez « Mes crédits » avant de recommencer.")
     return error_page(500, sentence, reference=reference)
 
@@ -225,16 +236,8 @@ def init_web(app: Flask) -> None:
     app.register_error_handler(Refusal, _on_refusal)
     app.register_error_handler(Exception, _on_crash)
 
+    init_templates(app, ROOT / "static")
     environment = app.jinja_env
-    environment.undefined = StrictUndefined
-    environment.trim_blocks = True
-    environment.lstrip_blocks = True
-    environment.add_extension("jinja2.ext.i18n")
-    environment.add_extension("jinja2.ext.do")
-    environment.install_gettext_callables(  # type: ignore[attr-defined]
-        gettext=gettext, ngettext=ngettext, newstyle=True
-    )
-    environment.policies["ext.i18n.trimmed"] = True
     environment.filters.update(french.FILTERS)
     environment.globals.update(
         **french.GLOBALS, site=Site(config.site_name, config.demo, not config.production), link_to=link_to

@@ -1,0 +1,93 @@
+"""Templates: what never changes in them is worked out once, when they are compiled, and not on every page.
+
+A page calls `_("…")`, `icon("…")` and `static_url("…")` some hundred times with constant words. The environment below
+replaces such a call by its result while it compiles the template, so that it costs a page nothing.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from flask.templating import Environment
+from jinja2 import StrictUndefined, nodes
+from jinja2.visitor import NodeTransformer
+from markupsafe import Markup, escape
+
+from shop.words import gettext, ngettext
+
+Fold = Callable[..., str]
+
+
+class _Folding(NodeTransformer):
+    """Replaces calls of pure functions with constant arguments by their results."""
+
+    def __init__(self, functions: Mapping[str, Fold]) -> None:
+        self.functions = functions
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802 — Jinja's name
+        self.generic_visit(node)
+        name = node.node.name if isinstance(node.node, nodes.Name) else ""
+        constant = all(isinstance(arg, nodes.Const) for arg in node.args) and all(
+            isinstance(pair.value, nodes.Const) for pair in node.kwargs
+        )
+        if name not in self.functions or not constant or node.dyn_args or node.dyn_kwargs:
+            return node
+        values = [arg.value for arg in node.args if isinstance(arg, nodes.Const)]
+        named = {pair.key: pair.value.value for pair in node.kwargs if isinstance(pair.value, nodes.Const)}
+        return nodes.Const(self.functions[name](*values, **named), lineno=node.lineno)
+
+
+class FoldingEnvironment(Environment):
+    """Flask's environment, with constant calls of the functions in `folded` worked out at compile time."""
+
+    folded: Mapping[str, Fold] = {}
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        escaped = self.autoescape(name) if callable(self.autoescape) else self.autoescape
+        if not escaped:
+            # Letters in plain text have no markup and no icons; their words are translated as they are written.
+            return tree
+        folding: nodes.Template = _Folding(self.folded).visit(tree)
+        return folding
+
+
+def _words(message: str, **facts: object) -> Markup:
+    """What Jinja's own `_` makes of a message: our words are markup, the facts in them are escaped."""
+    return Markup(gettext(message)) % {key: escape(value) for key, value in facts.items()}  # noqa: S704 — our own words
+
+
+def init_templates(app: Flask, static: Path) -> None:
+    """Give the templates their words, icons and addresses of static files."""
+
+    @cache
+    def static_url(name: str) -> str:
+        """The address of a file in static/, which changes with its content: browsers may keep it for good."""
+        return f"/static/{name}?v={hashlib.sha256((static / name).read_bytes()).hexdigest()[:10]}"
+
+    @cache
+    def icon(name: str, words: str | None = None, class_: str = "") -> Markup:
+        """One icon of the sprite. Without words it is decoration; `words` gives it a name."""
+        label = Markup('role="img" aria-label="{}"').format(words) if words else Markup('aria-hidden="true"')
+        return Markup('<svg class="{}" {}><use href="{}#{}"></use></svg>').format(
+            f"icon {class_}".strip(), label, static_url("icons.svg"), name
+        )
+
+    environment = app.jinja_env
+    if not isinstance(environment, FoldingEnvironment):
+        raise TypeError("the application's jinja_environment is FoldingEnvironment")
+    environment.folded = {"_": _words, "icon": icon, "static_url": static_url}
+    environment.undefined = StrictUndefined
+    environment.trim_blocks = True
+    environment.lstrip_blocks = True
+    environment.add_extension("jinja2.ext.i18n")
+    environment.add_extension("jinja2.ext.do")
+    environment.install_gettext_callables(  # type: ignore[attr-defined]
+        gettext=gettext, ngettext=ngettext, newstyle=True
+    )
+    environment.policies["ext.i18n.trimmed"] = True
+    globals_: dict[str, Any] = {"icon": icon, "static_url": static_url}
+    environment.globals.update(globals_)
