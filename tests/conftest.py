@@ -86,7 +86,10 @@ class SqliteCleaner:
         database.engine.dispose()
         for suffix in ("-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-        shutil.copyfile(self.pristine, self.path)
+        # A new file under the name: an exception that still holds a cursor keeps its connection to the old one.
+        copy = self.path.with_suffix(".copy")
+        shutil.copyfile(self.pristine, copy)
+        copy.replace(self.path)
 
 
 @dataclass
@@ -183,9 +186,7 @@ def app(_process_app: Flask, clock: StoppedClock, cleaner: Cleaner, postbox: "Po
         if name.startswith("shop.")
     }
     cleaner.clean(_process_app.extensions["shop.database"])
-    limiters = _process_app.extensions.get("limiter") or ()
-    for limiter in limiters:
-        limiter.reset()
+    _process_app.extensions["shop.limits"].reset()
     _process_app.extensions["shop.postman"] = postbox
     yield _process_app
     _process_app.extensions.update(handed_down)
