@@ -166,6 +166,7 @@ def _hand_down(app: Flask, config: Config) -> None:
 
 def _serve_files(app: Flask, config: Config) -> None:
     """Style sheets, scripts and icons, served under a name that changes with their content and may be kept for good."""
+
     def add_headers(headers: Headers, _path: str, _url: str) -> None:
         for name, value in file_headers(config).items():
             headers[name] = value

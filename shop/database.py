@@ -3,10 +3,11 @@
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -96,14 +97,18 @@ def make_engine(url: str, pool_size: int = 10) -> Engine:
 
     SQLite: WAL, `synchronous=FULL`, foreign keys on, a busy timeout, and a `BEGIN IMMEDIATE` for every writing
     transaction (with the library's own deferred BEGIN, concurrent read-then-write transactions lose updates or fail).
-    PostgreSQL: READ COMMITTED with row locks.
+    PostgreSQL: READ COMMITTED with row locks. Errors name no values: they end up in logs.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(
-            parsed, pool_size=pool_size, max_overflow=0, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}
+            parsed,
+            pool_size=pool_size,
+            max_overflow=0,
+            hide_parameters=True,
+            connect_args={"timeout": BUSY_TIMEOUT_SECONDS},
         )
 
         @event.listens_for(engine, "connect")
@@ -136,6 +141,7 @@ def make_engine(url: str, pool_size: int = 10) -> Engine:
         pool_pre_ping=False,
         pool_use_lifo=True,
         isolation_level="READ COMMITTED",
+        hide_parameters=True,
         connect_args={"application_name": "cantine-facile"},
     )
 
@@ -239,6 +245,13 @@ def run(db: Session, statement: Executable, **facts: Any) -> CursorResult[*tuple
     return db.connection().execute(statement, facts)
 
 
+def run_all(db: Session, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> CursorResult[*tuple[Any, ...]]:
+    """Execute a statement that was built once for each of these rows, as one statement: see `run`."""
+    if db.autoflush:
+        db.flush()
+    return db.connection().execute(statement, rows)
+
+
 def is_one_of(column: QueryableAttribute[str] | ColumnElement[str], words: Iterable[str]) -> ColumnElement[bool]:
     """Whether the column holds one of these words, which are written into the statement.
 
@@ -270,16 +283,29 @@ def insert_once(db: Session, model: type[M], values: dict[str, Any]) -> int | No
 
     Asked with RETURNING, because the row count of `ON CONFLICT DO NOTHING` is not told by every driver.
     """
-    return db.scalar(_insert(db, model).values(**values).on_conflict_do_nothing().returning(model.id))
+    key: int | None = run(db, insert_unless_there(db, model, returning=(model.id,)), **values).scalar()
+    return key
 
 
-def insert_missing(db: Session, model: type[Base], values: dict[str, Any] | list[dict[str, Any]]) -> None:
+def insert_missing(db: Session, model: type[Base], rows: dict[str, Any] | list[dict[str, Any]]) -> None:
     """Insert a row, or several at once, each unless it is there already."""
-    db.execute(_insert(db, model).values(values).on_conflict_do_nothing())
+    run_all(db, insert_unless_there(db, model), [rows] if isinstance(rows, dict) else rows)
 
 
-def _insert(db: Session, model: type[Base]) -> postgresql.Insert | sqlite.Insert:
-    return postgresql.insert(model) if db.get_bind().dialect.name == "postgresql" else sqlite.insert(model)
+def insert_unless_there(
+    db: Session, model: type[Base], key: str | None = None, returning: tuple[QueryableAttribute[Any], ...] = ()
+) -> Executable:
+    """The statement that inserts a row unless a unique key, or this one alone, holds it already. Built once for each use."""
+    return _insert_unless_there(db.connection().dialect.name, model, key, returning)
+
+
+@cache
+def _insert_unless_there(
+    dialect: str, model: type[Base], key: str | None, returning: tuple[QueryableAttribute[Any], ...]
+) -> Executable:
+    kind = postgresql if dialect == "postgresql" else sqlite
+    statement = kind.insert(model).on_conflict_do_nothing(index_elements=None if key is None else [key])
+    return statement.returning(*returning) if returning else statement
 
 
 def is_contention(error: DBAPIError) -> bool:
