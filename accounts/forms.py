@@ -1,8 +1,9 @@
 """What people type about themselves and those who eat."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import wtforms
 from wtforms import (
@@ -292,10 +293,18 @@ class BeneficiaryRow(_Row):
         )
 
 
+class RowList(FieldList):  # type: ignore[misc]
+    """A list of rows whose numbers are those of our own pages: "rows-²-…" and numbers without end name no row."""
+
+    def _extract_indices(self, prefix: str, formdata: Any) -> Iterator[int]:
+        ours = re.compile(re.escape(prefix) + "-[0-9]{1,4}-")
+        return cast("Iterator[int]", super()._extract_indices(prefix, [name for name in formdata if ours.match(name)]))
+
+
 class FamilyForm(Form):
     """Step 2: as many beneficiaries as there are. Rows in which nothing was typed count for nothing."""
 
-    rows = FieldList(FormField(BeneficiaryRow), label=_("Bénéficiaire"), min_entries=1, max_entries=MOST_ROWS)
+    rows = RowList(FormField(BeneficiaryRow), label=_("Bénéficiaire"), min_entries=1, max_entries=MOST_ROWS)
 
     def offer(self, schools: list[tuple[int, str]]) -> None:
         """Let each row choose among these schools."""
