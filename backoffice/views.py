@@ -218,8 +218,8 @@ def _filters() -> dict[str, Any]:
     stage = request.args.get("etat", "a-traiter")
     return {
         "etat": stage if stage in queries.STAGES else "a-traiter",
-        "service": min(request.args.get("service", 0, type=int), 2**53) or None,
-        "page": min(max(request.args.get("page", 1, type=int), 1), 100_000),
+        "service": whole(request.args.get("service", "")) or None,
+        "page": min(max(whole(request.args.get("page", "")), 1), 100_000),
     }
 
 

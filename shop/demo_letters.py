@@ -14,10 +14,12 @@ from shop.database import reading
 from shop.errors import NotFound
 from shop.models import Outbox
 from shop.outbox import Message, read_composed
+from shop.web import whole_number
 
 blueprint = Blueprint("demo", __name__, url_prefix="/demo")
 
 PAGE = 30
+MOST_PAGES = 10_000
 LETTER_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
@@ -63,8 +65,8 @@ def _find(letter_id: int) -> SentLetter:
 @open_to_all
 def letters() -> str:
     """The letters that left, newest first; `pour` keeps those to one address, `page` counts from 1."""
-    to = request.args.get("pour", "").strip()[:254]
-    number = max(request.args.get("page", 1, type=int), 1)
+    to = request.args.get("pour", "").replace("\0", "").strip()[:254]
+    number = min(whole_number(request.args.get("page")) or 1, MOST_PAGES)
     query = select(Outbox).where(Outbox.composed.is_not(None))
     counting = select(func.count()).select_from(Outbox).where(Outbox.composed.is_not(None))
     if to:
