@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import wtforms
 from wtforms import (
@@ -293,12 +293,14 @@ class BeneficiaryRow(_Row):
         )
 
 
-class RowList(FieldList):  # type: ignore[misc]
+class RowList(FieldList):  # type: ignore[type-arg]
     """A list of rows whose numbers are those of our own pages: "rows-²-…" and numbers without end name no row."""
 
     def _extract_indices(self, prefix: str, formdata: Any) -> Iterator[int]:
-        ours = re.compile(re.escape(prefix) + "-[0-9]{1,4}-")
-        return cast("Iterator[int]", super()._extract_indices(prefix, [name for name in formdata if ours.match(name)]))
+        number = re.compile(re.escape(prefix) + "-([0-9]{1,4})-")
+        for name in formdata:
+            if found := number.match(name):
+                yield int(found.group(1))
 
 
 class FamilyForm(Form):
