@@ -1,0 +1,139 @@
+"""Who may open what: every (endpoint, method) of the shop, in one table. A test fails on one that is not here.
+
+everybody   no sign-in
+members     whoever is signed in; a clerk after the second factor
+parents     an account with a household
+staff       a clerk, before the second factor was shown
+office      a clerk, after it
+"""
+
+POLICY = """
+    GET  accounts.activate                      everybody
+    POST accounts.activate                      everybody
+    GET  accounts.add_to_family                 parents
+    POST accounts.add_to_family                 parents
+    GET  accounts.ask_reset                     everybody
+    POST accounts.ask_reset                     everybody
+    GET  accounts.cancel_email                  everybody
+    POST accounts.cancel_email                  everybody
+    GET  accounts.change_email                  members
+    POST accounts.change_email                  members
+    GET  accounts.change_in_family              parents
+    POST accounts.change_in_family              parents
+    GET  accounts.change_password               members
+    POST accounts.change_password               members
+    GET  accounts.close                         members
+    POST accounts.close                         members
+    GET  accounts.confirm                       everybody
+    POST accounts.confirm                       everybody
+    GET  accounts.confirm_email                 everybody
+    POST accounts.confirm_email                 everybody
+    GET  accounts.connections                   members
+    GET  accounts.details                       members
+    POST accounts.details                       members
+    POST accounts.end_connection                members
+    POST accounts.end_other_connections         members
+    GET  accounts.family                        parents
+    GET  accounts.home                          members
+    GET  accounts.remove_from_family            parents
+    POST accounts.remove_from_family            parents
+    GET  accounts.reset                         everybody
+    POST accounts.reset                         everybody
+    GET  accounts.reset_asked                   everybody
+    GET  accounts.second_factor                 staff
+    POST accounts.second_factor                 staff
+    POST accounts.send_confirmation             parents
+    GET  accounts.sign_in                       everybody
+    POST accounts.sign_in_post                  everybody
+    POST accounts.sign_out                      everybody
+    GET  accounts.sign_up                       everybody
+    POST accounts.sign_up                       everybody
+    GET  accounts.sign_up_family                parents
+    POST accounts.sign_up_family                parents
+    POST accounts.start                         everybody
+    GET  backoffice.day                         office
+    POST backoffice.decide                      office
+    POST backoffice.decide_one                  office
+    GET  backoffice.desk                        office
+    GET  backoffice.families                    office
+    GET  backoffice.family                      office
+    GET  backoffice.requests                    office
+    GET  backoffice.show_request                office
+    GET  cart.book                              parents
+    GET  cart.choose                            parents
+    POST cart.choose_meals                      parents
+    GET  catalog.accessibility                  everybody
+    GET  catalog.colours                        everybody
+    GET  catalog.commune                        everybody
+    GET  catalog.commune_accessibility          everybody
+    GET  catalog.contact                        everybody
+    GET  catalog.home                           everybody
+    GET  catalog.legal_notice                   everybody
+    POST checkout.abandon                       parents
+    POST checkout.accept_prices                 parents
+    GET  checkout.basket                        parents
+    GET  checkout.choose_top_up                 parents
+    GET  checkout.come_back                     parents
+    POST checkout.pay_by_card                   parents
+    POST checkout.pay_from_wallet               parents
+    GET  checkout.payment                       parents
+    POST checkout.remove                        parents
+    POST checkout.top_up_wallet                 parents
+    POST checkout.verify                        parents
+    GET  demo.accounts                          everybody
+    GET  demo.letter                            everybody
+    GET  demo.letter_html                       everybody
+    GET  demo.letters                           everybody
+    GET  enrolments.add                         parents
+    POST enrolments.add                         parents
+    POST enrolments.complete                    parents
+    GET  enrolments.mine                        parents
+    GET  enrolments.sign_up_done                parents
+    GET  enrolments.sign_up_services            parents
+    POST enrolments.sign_up_services            parents
+    POST enrolments.withdraw                    parents
+    POST orders.cancel_meals                    parents
+    GET  orders.confirm_cancel                  parents
+    GET  orders.history                         parents
+    GET  orders.order                           parents
+    GET  orders.order_calendar                  parents
+    GET  orders.reservations                    parents
+    GET  pages.alive                            everybody
+    GET  pages.personal_data                    everybody
+    POST pages.policy_report                    everybody
+    GET  pages.ready                            everybody
+    GET  pages.robots                           everybody
+    GET  pages.security_contact                 everybody
+    GET  pages.terms                            everybody
+    GET  payments.sandbox                       everybody
+    POST payments.sandbox_challenge             everybody
+    POST payments.sandbox_pay                   everybody
+    GET  wallet.statement                       parents
+    POST webhooks.receive                       everybody
+"""
+
+WITHOUT_CSRF = {
+    "pages.policy_report": "a browser reports by itself, without a token; nothing is written",
+    "webhooks.receive": "a provider signs the body",
+}
+"""Unsafe methods that need no token, each with its reason."""
+
+WRITES_ON_GET = {
+    "checkout.come_back": "a provider can only send a browser back; it asks the provider and settles, as the webhook does",
+}
+
+CACHED = {
+    "catalog.colours": "public, max-age=300",
+    "pages.robots": "public, max-age=86400",
+    "pages.security_contact": "public, max-age=86400",
+}
+"""What may be kept by browsers; everything else is `no-store`."""
+
+FRAMED = {"demo.letter_html"}
+"""Shown in a frame of our own, under a policy of its own: a letter, in the demonstration."""
+
+
+def table() -> dict[tuple[str, str], str]:
+    """(endpoint, method) → audience."""
+    rows = [line.split() for line in POLICY.splitlines() if line.strip()]
+    return {(endpoint, method): audience for method, endpoint, audience in rows}
