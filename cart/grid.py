@@ -30,7 +30,6 @@ class Box(NamedTuple):
     name: str = ""
     """In full, for screen readers: "Louane Dupont, jeudi 5 novembre 2026"."""
     cents: int = 0
-    child_id: int = 0
     ticked: bool = False
     price: str | None = None
     """The price, where it is not the one that stands in the child's column head."""
@@ -168,7 +167,6 @@ def _boxes(
                 f"{child.id}.{words.iso}",
                 f"{child.name}, {words.long}",
                 right.cents,
-                child.id,
                 meal in ticked,
                 None if common[child.id] is not None else format_euros(right.cents),
             )

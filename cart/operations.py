@@ -3,15 +3,37 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from cart.errors import PaymentUnderWay, TooManyMeals
 from cart.models import Basket, BasketLine
 from cart.rules import MOST_MEALS, Line
-from shop.database import insert_once
+from shop.database import insert_once, is_one_of, run, run_all
 
 LIVE_STATES = ("open", "completing")
+
+_LOCKED_LIVE = (
+    select(Basket.id, Basket.state)
+    .where(
+        Basket.household_id == bindparam("household_id"),
+        Basket.regie_id == bindparam("regie_id"),
+        is_one_of(Basket.state, LIVE_STATES),
+    )
+    .with_for_update(key_share=True)
+)
+_LINES = insert(BasketLine)
+_TOUCHED = (
+    update(Basket)
+    .where(Basket.id == bindparam("touched_id"))
+    .values(changed_at=bindparam("now"))
+    .returning(select(func.count()).where(BasketLine.basket_id == bindparam("touched_id")).scalar_subquery())
+)
+_STATE_SET = (
+    update(Basket)
+    .where(Basket.id == bindparam("moved_id"))
+    .values(state=bindparam("to_state"), changed_at=bindparam("now"))
+)
 
 
 def lock_live_basket(db: Session, household_id: int, regie_id: int, now: datetime) -> int:
@@ -19,19 +41,14 @@ def lock_live_basket(db: Session, household_id: int, regie_id: int, now: datetim
 
     Raises `PaymentUnderWay` while it is being paid by card.
     """
-    query = (
-        select(Basket.id, Basket.state)
-        .where(Basket.household_id == household_id, Basket.regie_id == regie_id, Basket.state.in_(LIVE_STATES))
-        .with_for_update(key_share=True)
-    )
-    row = db.execute(query).first()
+    facts = {"household_id": household_id, "regie_id": regie_id}
+    row = run(db, _LOCKED_LIVE, **facts).first()
     if row is None:
         basket_id = insert_once(
             db,
             Basket,
             {
-                "household_id": household_id,
-                "regie_id": regie_id,
+                **facts,
                 "state": "open",
                 "created_at": now,
                 "changed_at": now,
@@ -40,7 +57,7 @@ def lock_live_basket(db: Session, household_id: int, regie_id: int, now: datetim
         if basket_id is not None:
             return basket_id
         # Another tab opened it at this very moment.
-        row = db.execute(query).one()
+        row = run(db, _LOCKED_LIVE, **facts).one()
     if row.state == "completing":
         raise PaymentUnderWay
     return int(row.id)
@@ -48,13 +65,8 @@ def lock_live_basket(db: Session, household_id: int, regie_id: int, now: datetim
 
 def add_lines(db: Session, basket_id: int, lines: Sequence[Line], now: datetime) -> None:
     """Put meals into a basket that the caller has locked. Raises `TooManyMeals`."""
-    db.execute(
-        # With RETURNING the lines go in one statement of many rows instead of one each.
-        insert(BasketLine).returning(BasketLine.id),
-        [{"basket_id": basket_id, **line._asdict()} for line in lines],
-    )
-    meals = select(func.count()).where(BasketLine.basket_id == basket_id).scalar_subquery()
-    count = db.scalar(update(Basket).where(Basket.id == basket_id).values(changed_at=now).returning(meals))
+    run_all(db, _LINES, [{"basket_id": basket_id, **line._asdict()} for line in lines])
+    count = run(db, _TOUCHED, touched_id=basket_id, now=now).scalar()
     if count is not None and count > MOST_MEALS:
         raise TooManyMeals(MOST_MEALS)
 
@@ -101,12 +113,7 @@ def touch(db: Session, basket_id: int, now: datetime) -> None:
 
 def set_state(db: Session, basket_id: int, state: str, now: datetime) -> None:
     """Move a basket that the caller has locked."""
-    db.execute(
-        update(Basket)
-        .where(Basket.id == basket_id)
-        .values(state=state, changed_at=now)
-        .execution_options(synchronize_session=False)
-    )
+    run(db, _STATE_SET, moved_id=basket_id, to_state=state, now=now)
 
 
 def requote(db: Session, basket_id: int, prices: Mapping[int, tuple[int, int]], now: datetime) -> None:

@@ -104,7 +104,7 @@ def _page(choice: Choice, problems: list[str] | None = None) -> str:
     shown = {box.code for week in weeks for row in week.rows for box in row.boxes}
     free = sorted((meal for meal in choice.ticked if choice.is_free(meal)), key=lambda meal: (meal.day, meal[0]))
     carried = [
-        (meal.code, f"{choice.children[meal[0]].name}, {day_long(meal.day)}", _cents(choice, meal), meal[0])
+        (meal.code, f"{choice.children[meal[0]].name}, {day_long(meal.day)}", _cents(choice, meal))
         for meal in free
         if meal.code not in shown
     ]

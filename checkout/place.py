@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import literal, select
+from sqlalchemy import String, bindparam, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -22,7 +22,7 @@ from orders.models import Order
 from orders.operations import NewOrder
 from payments.gateways.base import Gateway
 from payments.models import Payment
-from shop.database import AnySelect, violated
+from shop.database import Key, run, violated
 from shop.errors import NotFound
 from shop.outbox import Letter, post
 from wallet.operations import AccountRef, Entry
@@ -112,16 +112,42 @@ def order_letter(order_id: int, email: str) -> Letter:
     return Letter(kind="order_paid", to=email, key=f"order_paid:{order_id}", facts={"order_id": order_id})
 
 
+_LOCKED_BASKET = (
+    select(Basket.state)
+    .where(Basket.id == bindparam("basket_id"), Basket.household_id == bindparam("household_id"))
+    .with_for_update(key_share=True)
+)
+_LOCKED_DAYS = (
+    select(ServiceDay.id)
+    .where(ServiceDay.id.in_(select(BasketLine.service_day_id).where(BasketLine.basket_id == bindparam("basket_id"))))
+    .order_by(ServiceDay.id)
+    .with_for_update(key_share=True)
+)
+_LINES = orders.operations.lines_from(
+    # As `LINE_COLUMNS`: the basket's lines are copied inside the database, however many.
+    select(
+        bindparam("order_id", type_=Key),
+        bindparam("household_id", type_=Key),
+        BasketLine.beneficiary_id,
+        BasketLine.service_day_id,
+        BasketLine.tariff_id,
+        BasketLine.tariff_price_id,
+        BasketLine.quoted_cents,
+        ServiceDay.cancel_deadline_at,
+        bindparam("state", type_=String),
+    )
+    .join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)
+    .where(BasketLine.basket_id == bindparam("basket_id"))
+    .order_by(BasketLine.service_day_id, BasketLine.beneficiary_id)
+)
+
+
 def _lock_basket(db: Session, household_id: int, basket_id: int) -> str | None:
     """Lock the basket. The number of its order when it was ordered already: a second click is harmless."""
-    basket = db.execute(
-        select(Basket.state)
-        .where(Basket.id == basket_id, Basket.household_id == household_id)
-        .with_for_update(key_share=True)
-    ).first()
-    if basket is None:
+    state = run(db, _LOCKED_BASKET, basket_id=basket_id, household_id=household_id).scalar()
+    if state is None:
         raise NotFound
-    if basket.state == "open":
+    if state == "open":
         return None
     number = db.scalar(select(Order.number).where(Order.basket_id == basket_id, Order.state == "paid"))
     if number is None:
@@ -131,34 +157,8 @@ def _lock_basket(db: Session, household_id: int, basket_id: int) -> str | None:
 
 def _check(db: Session, basket_id: int, seen_cents: int | None, now: datetime) -> Draft:
     # The days first, by id: what is read afterwards about places and prices stays true until the commit.
-    db.execute(
-        select(ServiceDay.id)
-        .where(ServiceDay.id.in_(select(BasketLine.service_day_id).where(BasketLine.basket_id == basket_id)))
-        .order_by(ServiceDay.id)
-        .with_for_update(key_share=True)
-    )
+    run(db, _LOCKED_DAYS, basket_id=basket_id)
     return check_basket(meals_of_basket(db, basket_id), seen_cents, now)
-
-
-def _lines(order_id: int, household_id: int, basket_id: int, state: str) -> AnySelect:
-    """The basket's lines as `orders.operations.LINE_COLUMNS`: they are copied inside the database, however many."""
-    query: AnySelect = (
-        select(
-            literal(order_id),
-            literal(household_id),
-            BasketLine.beneficiary_id,
-            BasketLine.service_day_id,
-            BasketLine.tariff_id,
-            BasketLine.tariff_price_id,
-            BasketLine.quoted_cents,
-            ServiceDay.cancel_deadline_at,
-            literal(state),
-        )
-        .join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)
-        .where(BasketLine.basket_id == basket_id)
-        .order_by(BasketLine.service_day_id, BasketLine.beneficiary_id)
-    )
-    return query
 
 
 def _place(
@@ -176,7 +176,9 @@ def _place(
     state = "confirmed" if held_until is None else "held"
     try:
         order_id, number = orders.operations.place(db, order, now)
-        orders.operations.place_lines(db, order_id, _lines(order_id, buyer.household_id, draft.basket_id, state))
+        orders.operations.place_lines(
+            db, _LINES, order_id, household_id=buyer.household_id, basket_id=draft.basket_id, state=state
+        )
     except IntegrityError as error:
         # The locks above make these impossible; the constraints are the second fence, and they too end in a sentence.
         if violated(error) in ("uq_reservations_live", "ck_service_days_places", "uq_orders_basket"):

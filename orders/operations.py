@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Insert, Integer, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from catalog.models import ServiceDay
 from orders.models import Order, Reservation
 from orders.numbers import new_number
-from shop.database import AnySelect
+from shop.database import AnySelect, is_one_of, run
 
 LINE_COLUMNS = (
     "order_id",
@@ -44,33 +44,39 @@ class NewOrder:
     """None when it is paid at once."""
 
 
+_ORDER = insert(Order).returning(Order.id)
+
+
 def place(db: Session, order: NewOrder, now: datetime) -> tuple[int, str]:
     """Write the order, `paid` or `pending` until `held_until`. Its id and its number."""
     number = new_number()
     pending = order.held_until is not None
-    order_id = db.scalars(
-        insert(Order)
-        .values(
-            number=number,
-            household_id=order.household_id,
-            regie_id=order.regie_id,
-            basket_id=order.basket_id,
-            account_id=order.account_id,
-            total_cents=order.total_cents,
-            settlement=order.settlement,
-            state="pending" if pending else "paid",
-            placed_at=now,
-            held_until=order.held_until,
-            paid_at=None if pending else now,
-        )
-        .returning(Order.id)
-    ).one()
+    order_id: int = run(
+        db,
+        _ORDER,
+        number=number,
+        household_id=order.household_id,
+        regie_id=order.regie_id,
+        basket_id=order.basket_id,
+        account_id=order.account_id,
+        total_cents=order.total_cents,
+        settlement=order.settlement,
+        state="pending" if pending else "paid",
+        placed_at=now,
+        held_until=order.held_until,
+        paid_at=None if pending else now,
+    ).scalar_one()
     return order_id, number
 
 
-def place_lines(db: Session, order_id: int, lines: AnySelect) -> None:
-    """Write the order's reservations from a select that yields `LINE_COLUMNS`, and take their places."""
-    db.execute(insert(Reservation).from_select(list(LINE_COLUMNS), lines, include_defaults=False))
+def lines_from(lines: AnySelect) -> Insert:
+    """The statement that writes reservations from a select that yields `LINE_COLUMNS`; its `bindparam`s stay open."""
+    return insert(Reservation).from_select(list(LINE_COLUMNS), lines, include_defaults=False)
+
+
+def place_lines(db: Session, statement: Insert, order_id: int, **facts: Any) -> None:
+    """Write the order's reservations by a statement of `lines_from`, and take their places."""
+    run(db, statement, order_id=order_id, **facts)
     _count_places(db, order_id, +1)
 
 
@@ -120,26 +126,27 @@ def cancel_lines(db: Session, reservation_ids: Sequence[int], account_id: int, n
     )
 
 
-def _count_places(db: Session, order_id: int, sign: int) -> None:
-    """Add or take back the places of an order's live lines; the CHECK on the day refuses one place too many."""
-    counts = (
-        select(func.count())
+_COUNT_PLACES = (
+    update(ServiceDay)
+    .where(ServiceDay.id.in_(select(Reservation.service_day_id).where(Reservation.order_id == bindparam("order_id"))))
+    .values(
+        booked_count=ServiceDay.booked_count
+        + bindparam("sign", type_=Integer)
+        * select(func.count())
         .where(
             Reservation.service_day_id == ServiceDay.id,
-            Reservation.order_id == order_id,
-            Reservation.state.in_(("held", "confirmed")),
+            Reservation.order_id == bindparam("order_id"),
+            is_one_of(Reservation.state, ["held", "confirmed"]),
         )
         .correlate(ServiceDay)
         .scalar_subquery()
     )
-    days = select(Reservation.service_day_id).where(Reservation.order_id == order_id)
-    change = ServiceDay.booked_count + counts if sign > 0 else ServiceDay.booked_count - counts
-    db.execute(
-        update(ServiceDay)
-        .where(ServiceDay.id.in_(days))
-        .values(booked_count=change)
-        .execution_options(synchronize_session=False)
-    )
+)
+
+
+def _count_places(db: Session, order_id: int, sign: int) -> None:
+    """Add or take back the places of an order's live lines; the CHECK on the day refuses one place too many."""
+    run(db, _COUNT_PLACES, order_id=order_id, sign=sign)
 
 
 def _set_lines(db: Session, order_id: int, before: str, after: str) -> None:

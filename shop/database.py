@@ -304,8 +304,10 @@ def _insert_unless_there(
     dialect: str, model: type[Base], key: str | None, returning: tuple[QueryableAttribute[Any], ...]
 ) -> Executable:
     kind = postgresql if dialect == "postgresql" else sqlite
-    statement = kind.insert(model).on_conflict_do_nothing(index_elements=None if key is None else [key])
-    return statement.returning(*returning) if returning else statement
+    statement: Executable = kind.insert(model).on_conflict_do_nothing(index_elements=None if key is None else [key])
+    if returning:
+        statement = statement.returning(*returning)  # type: ignore[attr-defined]
+    return statement
 
 
 def is_contention(error: DBAPIError) -> bool:

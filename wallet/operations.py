@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import case, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import bindparam, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from shop.database import insert_missing
+from shop.database import Key, insert_missing, insert_unless_there, run, run_all
 from wallet.errors import BalanceTooShort, KeyReused
 from wallet.models import JournalEntry, LedgerAccount, Posting
 
@@ -52,6 +51,27 @@ class Entry:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
+_ACCOUNTS = (
+    select(LedgerAccount.id, LedgerAccount.kind, LedgerAccount.household_id, LedgerAccount.balance_cents)
+    .where(
+        LedgerAccount.regie_id == bindparam("regie_id"),
+        or_(
+            LedgerAccount.household_id.in_(bindparam("households", expanding=True))
+            & LedgerAccount.kind.in_(bindparam("owned", expanding=True)),
+            LedgerAccount.household_id.is_(None) & LedgerAccount.kind.in_(bindparam("common", expanding=True)),
+        ),
+    )
+    .order_by(LedgerAccount.id)
+    .with_for_update(key_share=True)
+)
+_POSTINGS = insert(Posting)
+_BALANCES = (
+    update(LedgerAccount)
+    .where(LedgerAccount.id == bindparam("account"))
+    .values(balance_cents=LedgerAccount.balance_cents + bindparam("change", type_=Key))
+)
+
+
 def enter(db: Session, entry: Entry, now: datetime) -> int:
     """Make one entry and return its id. See `enter_all`."""
     return enter_all(db, [entry], now)[entry.key]
@@ -80,12 +100,6 @@ def enter_all(db: Session, entries: Sequence[Entry], now: datetime) -> dict[str,
 
 
 def _insert_entries(db: Session, entries: Sequence[Entry], now: datetime) -> dict[str, int]:
-    dialect = postgresql if db.get_bind().dialect.name == "postgresql" else sqlite
-    statement = (
-        dialect.insert(JournalEntry)
-        .on_conflict_do_nothing(index_elements=["key"])
-        .returning(JournalEntry.key, JournalEntry.id)
-    )
     rows = [
         {
             "regie_id": entry.regie_id,
@@ -101,7 +115,8 @@ def _insert_entries(db: Session, entries: Sequence[Entry], now: datetime) -> dic
         }
         for entry in entries
     ]
-    return {str(row.key): int(row.id) for row in db.execute(statement, rows)}
+    statement = insert_unless_there(db, JournalEntry, "key", (JournalEntry.key, JournalEntry.id))
+    return {row.key: row.id for row in run_all(db, statement, rows)}
 
 
 def _known(db: Session, entries: Sequence[Entry]) -> dict[str, int]:
@@ -140,39 +155,25 @@ def _post(db: Session, regie_id: int, entries: Sequence[Entry], ids: dict[str, i
                     "balance_cents": balances[ref],
                 }
             )
-    db.execute(insert(Posting), postings)
+    run_all(db, _POSTINGS, postings)
     # Relative, and under the CHECK on wallets: even without the lock above it could not spend what is not there.
-    amounts = {accounts[ref][0]: cents for ref, cents in changes.items() if cents}
+    amounts = [{"account": accounts[ref][0], "change": cents} for ref, cents in changes.items() if cents]
     if amounts:
-        db.execute(
-            update(LedgerAccount)
-            .where(LedgerAccount.id.in_(list(amounts)))
-            .values(
-                balance_cents=LedgerAccount.balance_cents
-                + case(*((LedgerAccount.id == account_id, cents) for account_id, cents in amounts.items()))
-            )
-            .execution_options(synchronize_session=False)
-        )
+        run_all(db, _BALANCES, amounts)
 
 
 def lock_accounts(db: Session, regie_id: int, refs: Sequence[AccountRef]) -> dict[AccountRef, tuple[int, int]]:
     """Lock accounts by id, opening those that do not exist yet: id and balance of each."""
-    common = [ref.kind for ref in refs if ref.household_id is None]
-    conditions = [
-        (LedgerAccount.household_id == ref.household_id) & (LedgerAccount.kind == ref.kind)
-        for ref in refs
-        if ref.household_id is not None
-    ]
-    if common:
-        conditions.append(LedgerAccount.household_id.is_(None) & LedgerAccount.kind.in_(common))
-    query = (
-        select(LedgerAccount.id, LedgerAccount.kind, LedgerAccount.household_id, LedgerAccount.balance_cents)
-        .where(LedgerAccount.regie_id == regie_id, or_(*conditions))
-        .order_by(LedgerAccount.id)
-        .with_for_update(key_share=True)
-    )
+    owned = [ref for ref in refs if ref.household_id is not None]
+    facts = {
+        "regie_id": regie_id,
+        "households": [ref.household_id for ref in owned],
+        "owned": [ref.kind for ref in owned],
+        "common": [ref.kind for ref in refs if ref.household_id is None],
+    }
     for _attempt in range(2):
-        found = {AccountRef(row.kind, row.household_id): (row.id, row.balance_cents) for row in db.execute(query)}
+        rows = run(db, _ACCOUNTS, **facts)
+        found = {AccountRef(kind, household_id): (key, balance) for key, kind, household_id, balance in rows}
         missing = [ref for ref in refs if ref not in found]
         if not missing:
             return found
