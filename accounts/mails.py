@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from flask import current_app, render_template
 from sqlalchemy.orm import Session
 
-from shop.config import Config
 from shop.outbox import Composer, Message
+from shop.stationery import Sheet, write
 from shop.web import link_to
 from shop.words import gettext as _
 
@@ -18,21 +17,7 @@ def _letter(
     button: tuple[str, str] | None = None,
     after: list[str] | None = None,
 ) -> Message:
-    config: Config = current_app.extensions["shop.config"]
-    first_name = facts.get("first_name")
-    values = {
-        "subject": subject,
-        "site_name": config.site_name,
-        "greeting": _("Bonjour %(name)s,", name=first_name) if first_name else _("Bonjour,"),
-        "before": before,
-        "button": button,
-        "after": after or [],
-    }
-    return Message(
-        subject=subject,
-        text=render_template("accounts/mail_letter.txt", **values),
-        html=render_template("accounts/mail_letter.html", **values),
-    )
+    return write(Sheet(subject, facts.get("first_name"), before=before, button=button, after=after or []))
 
 
 def confirm_address(_db: Session, facts: dict[str, Any]) -> Message:
