@@ -5,9 +5,14 @@
 
   const euros = new Intl.NumberFormat("fr-FR", { style: "currency", currency: "EUR" });
 
-  // ---- Booking: [data-booking] is the form; its boxes carry data-cents (and data-child); [data-tick] buttons tick in place.
+  // ---- Booking: [data-booking] is the form; its boxes are named "repas" and their value begins with the child's number.
+  // A meal costs what stands on its box (data-cents), or else on the child's column head (#p<number>); [data-tick]
+  // buttons tick in place.
   function booking(form) {
-    const boxes = Array.from(form.querySelectorAll("input[type=checkbox][data-cents]"));
+    const boxes = Array.from(form.querySelectorAll("input[type=checkbox][name=repas]"));
+    const childOf = (box) => box.value.split(".", 1)[0];
+    const prices = new Map(Array.from(form.querySelectorAll("th[data-cents]"), (head) => [head.id, Number(head.dataset.cents)]));
+    const centsOf = (box) => Number(box.dataset.cents ?? prices.get(`p${childOf(box)}`));
     const output = form.querySelector("[data-total]");
     const submit = form.querySelector("[data-needs-ticks]");
 
@@ -17,7 +22,7 @@
       for (const box of boxes) {
         if (box.checked && !box.disabled) {
           meals += 1;
-          cents += Number(box.dataset.cents);
+          cents += centsOf(box);
         }
       }
       if (output) {
@@ -41,7 +46,7 @@
         (box) =>
           !box.disabled &&
           (!tick || box.closest(tick)) &&
-          (!children || children.has(box.dataset.child)) &&
+          (!children || children.has(childOf(box))) &&
           (!weekdays || weekdays.has(box.closest("[data-weekday]").dataset.weekday)),
       );
     }
