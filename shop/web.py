@@ -11,7 +11,7 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import IntegerConverter, Map
+from werkzeug.routing import IntegerConverter, Map, UnicodeConverter, ValidationError
 
 from shop import french
 from shop.access import find_visitor
@@ -51,6 +51,15 @@ class RowNumber(IntegerConverter):
         super().__init__(url_map, max=max, **options)
 
 
+class Words(UnicodeConverter):
+    """A part of an address in words. One with a NUL is not found: PostgreSQL refuses to compare such a text."""
+
+    def to_python(self, value: str) -> str:
+        if "\0" in value:
+            raise ValidationError
+        return value
+
+
 class Shop(Flask):
     """The application. A request whose transaction the database refused is tried again, whole."""
 
@@ -58,7 +67,7 @@ class Shop(Flask):
 
     def __init__(self, *names: Any, **options: Any) -> None:
         super().__init__(*names, **options)
-        self.url_map.converters["int"] = RowNumber
+        self.url_map.converters |= {"int": RowNumber, "default": Words, "string": Words}
 
     def dispatch_request(self) -> Any:
         if request.method in ("GET", "HEAD", "OPTIONS"):
