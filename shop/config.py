@@ -1,7 +1,6 @@
 """The configuration: one frozen record, read once from the environment. The shop refuses to start on an unsafe one."""
 
 import base64
-import binascii
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,11 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).parent.parent
 Mode = Literal["production", "demo", "test"]
 DEMO_SITE_NAME = "Agglomération du Puy-en-Velay"
+
+
+def _is_random(key: str) -> bool:
+    """Whether a key may have been drawn at random: long enough, and not a word over and over."""
+    return len(key) >= 32 and len(set(key)) >= 12
 
 
 class ConfigurationRefused(Exception):
@@ -82,7 +86,7 @@ class Config:
         for number, text in enumerate(environ.get("DATA_KEYS", "").split(), 1):
             try:
                 key = base64.b64decode(text, validate=True)
-            except binascii.Error:
+            except ValueError:
                 key = b""
             if len(key) != 32:
                 problems.append(f"DATA_KEYS: key {number} is not 32 bytes in base64.")
@@ -91,12 +95,22 @@ class Config:
         secret_key = environ.get("SECRET_KEY", "")
         database_url = environ.get("DATABASE_URL", "")
         base_url = environ.get("BASE_URL", "").rstrip("/")
+        fallbacks = tuple(environ.get("SECRET_KEY_FALLBACKS", "").split())
+        proxies = environ.get("PROXY_COUNT", "0")
+        if not (proxies.isascii() and proxies.isdigit() and len(proxies) < 3):
+            problems.append("PROXY_COUNT must say how many proxies stand in front, as in 1.")
+        if environ.get("SMTP_URL") and urlsplit(environ["SMTP_URL"]).scheme not in ("smtp", "smtp+tls", "smtps"):
+            problems.append("SMTP_URL must begin with smtp://, smtp+tls:// or smtps://.")
         if production:
-            if len(secret_key) < 32:
+            if not _is_random(secret_key):
                 problems.append("SECRET_KEY must be set to at least 32 random characters.")
+            if not all(_is_random(key) for key in fallbacks):
+                problems.append(
+                    "SECRET_KEY_FALLBACKS: whoever guesses an old key signs in as anybody; 32 random characters each."
+                )
             if not database_url:
                 problems.append("DATABASE_URL must be set.")
-            if not base_url.startswith("https://"):
+            if not base_url.startswith("https://") or not urlsplit(base_url).hostname or " " in base_url:
                 problems.append("BASE_URL must be set to the https:// address that parents use.")
             if not data_keys:
                 problems.append("DATA_KEYS must hold at least one key of 32 bytes in base64.")
@@ -124,14 +138,14 @@ class Config:
             database_url=database_url,
             base_url=base_url,
             secret_key=secret_key,
-            secret_key_fallbacks=tuple(environ.get("SECRET_KEY_FALLBACKS", "").split()),
+            secret_key_fallbacks=fallbacks,
             data_keys=tuple(data_keys),
             smtp_url=environ.get("SMTP_URL") or None,
             site_name=environ.get("SITE_NAME") or (DEMO_SITE_NAME if mode == "demo" else "Cantine Facile"),
             mail_from=environ.get("MAIL_FROM", f"ne-pas-repondre@{host if '.' in host else 'example.org'}"),
             clock_start=clock_start,
             trusted_hosts=listed or ((host,) if production else (host, "localhost", "127.0.0.1", "[::1]")),
-            proxy_count=int(environ.get("PROXY_COUNT", "0")),
+            proxy_count=int(proxies),
             limiter_url=environ.get("LIMITER_URL", "memory://"),
             stripe_secret_key=environ.get("STRIPE_SECRET_KEY") or None,
             stripe_webhook_secrets=tuple(environ.get("STRIPE_WEBHOOK_SECRETS", "").split()),
