@@ -34,7 +34,7 @@ from shop.models import Outbox
 from shop.outbox import send_letters
 from tests.factory import Person, Town
 
-pytest_plugins = ["tests.postgres"]
+pytest_plugins = ["tests.postgres", "tests.network"]
 
 START = datetime(2026, 11, 19, 8, 0, tzinfo=PARIS).astimezone(UTC)
 """When every test begins: eight o'clock in Paris on a Thursday of a school week."""

@@ -1,7 +1,7 @@
 """A provider of payments that does what a test tells it to: answers, falls silent, refuses, loses its own answer."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
@@ -37,11 +37,14 @@ class Provider:
     minimum_cents: int = 1
     maximum_cents: int = 99_999_999
     hold: timedelta = timedelta(minutes=30)
+    on_call: Callable[[], None] = lambda: None
+    """What is done at every call, such as really calling somebody."""
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def _called(self, what: str) -> Fault | None:
         leave_the_house()
         self.calls.append(what)
+        self.on_call()
         fault = self.faults.pop(0) if self.faults else None
         if fault == "down":
             raise GatewayDown(self.name, "no answer")

@@ -23,6 +23,7 @@ from shop.clock import StoppedClock
 from shop.database import in_transaction, reading, transaction
 from tests.conftest import MakeApp, Submit
 from tests.factory import Family, Town
+from tests.network import NetworkInTransaction, Watch
 from tests.payments.attempts import (
     Attempted,
     balance,
@@ -333,7 +334,7 @@ def test_a_database_that_is_busy_keeps_nothing(
 
 
 def test_no_network_while_a_transaction_is_open(
-    shop: Flask, fake: FakeStripe, top_up: Attempted, monkeypatch: pytest.MonkeyPatch
+    shop: Flask, fake: FakeStripe, top_up: Attempted, network: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request, open_then = stripe.RequestsClient.request, []
 
@@ -346,9 +347,10 @@ def test_no_network_while_a_transaction_is_open(
     assert open_then == [False]
     # The control: with the guard off, the same watch does see it.
     monkeypatch.setattr("payments.gateways.stripe_checkout.leave_the_house", lambda: None)
-    with shop.app_context(), transaction():
+    with shop.app_context(), pytest.raises(NetworkInTransaction), transaction():
         shop.extensions["payments.gateways"]["stripe"].fetch(top_up.reference)
     assert open_then == [False, True]
+    network.caught.clear()
 
 
 # --- the sandbox calls ---
