@@ -1,27 +1,20 @@
 """The card payment's conversation with its provider: each network call stands between two transactions."""
 
-from collections.abc import Mapping
 from datetime import datetime
 
 import structlog
-from flask import current_app
 
 import payments.operations
 from checkout.queries import PaymentFacts
 from checkout.settle import Outcome, give_up, settle
-from payments.gateways.base import Asked, Gateway, GatewayDown, GatewayRefused
+from payments.gateways import the_gateways
+from payments.gateways.base import Asked, GatewayDown, GatewayRefused
 from payments.models import Payment
 from shop.database import transaction
 from shop.web import link_to
 from shop.words import gettext as _
 
 log = structlog.get_logger(__name__)
-
-
-def the_gateways() -> Mapping[str, Gateway]:
-    """The gateways of the current application, by name."""
-    gateways: Mapping[str, Gateway] = current_app.extensions["payments.gateways"]
-    return gateways
 
 
 def start(payment: Payment, email: str, now: datetime) -> str | None:

@@ -10,6 +10,7 @@ from checkout import basket as baskets
 from checkout import card, place, queries, top_up
 from checkout.errors import BasketRefused, BelowMinimum, EmptyBasket, PlaceJustTaken, TotalChanged
 from checkout.place import Buyer
+from payments.gateways import the_gateways
 from payments.gateways.base import GatewayRefused
 from shop.access import open_to, the_household_id, the_visitor
 from shop.clock import request_now
@@ -132,7 +133,7 @@ def pay_by_card() -> Response | tuple[str, int]:
     basket_id, seen_cents, now, buyer = _number("panier"), _number("total"), request_now(), the_buyer()
     try:
         with transaction() as db:
-            held = place.hold_for_card(db, buyer, basket_id, seen_cents, card.the_gateways(), now)
+            held = place.hold_for_card(db, buyer, basket_id, seen_cents, the_gateways(), now)
         if isinstance(held, str):
             return redirect(url_for("orders.order", number=held), 303)
         pay_url = card.start(held, buyer.email, now)
@@ -220,7 +221,7 @@ def top_up_wallet() -> Response | tuple[str, int]:
     try:
         cents = parse_euros(typed or request.form.get("montant", ""))
         with transaction() as db:
-            opened = top_up.open_top_up(db, buyer, _number("regie"), cents, card.the_gateways(), back_to_basket, now)
+            opened = top_up.open_top_up(db, buyer, _number("regie"), cents, the_gateways(), back_to_basket, now)
         pay_url = card.start(opened, buyer.email, now)
     except (AmountRefused, TopUpRefused, GatewayRefused) as refusal:
         return _top_up_page(refusal.sentence, typed), refusal.status
