@@ -88,7 +88,7 @@ def _grow(makers: dict[str, str], reservations: int) -> dict[str, str]:
 
 
 def _found(url: str, reservations: int) -> None:
-    Town.founded(url, reservations).settle()
+    Town.founded(url, reservations)
 
 
 def _measure(results: Results, small: str, large: str | None, parts: list[str], effort: Effort) -> None:

@@ -34,6 +34,8 @@ SECRET_KEY = "a key for measuring only, and long enough to be one"
 DATA_KEY = b"thirty-two bytes for the measure"
 BALANCE_CENTS = 400_000
 MEALS_A_FAMILY = 200
+SHOPPING = 400
+"""How many families have left something in their baskets."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,11 @@ class Town:
             if reservations:
                 grow(max(reservations // MEALS_A_FAMILY, 1), reservations, START)
             the_database().engine.dispose()
-        return cls(url)
+        town = cls(url)
+        # Baskets and sessions as on any day: a planner that has only seen empty tables makes plans for empty tables.
+        town.fill_baskets(town.buyers(SHOPPING), 6)
+        town.settle()
+        return town
 
     def settle(self) -> None:
         """Let the database finish what a large import leaves to be done, so that nothing of it is measured."""
