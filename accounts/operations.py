@@ -1,6 +1,7 @@
 """Verbs about accounts: sign up, confirm, sign in and out, reset, change, close."""
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -26,6 +27,7 @@ from accounts.passwords import UNUSABLE
 from accounts.queries import digest
 from shop import tries
 from shop.database import insert_missing, lock
+from shop.errors import TooMany
 from shop.outbox import Letter, post
 
 LINK_LIFETIMES = {
@@ -39,6 +41,7 @@ PARENT_SESSION = timedelta(days=7)
 STAFF_SESSION = timedelta(hours=12)
 """The absolute ends of a session, however often it is used."""
 
+CONFIRM_LETTERS_TO = "confirm letters to"
 SIGN_IN_ACCOUNT, SIGN_IN_DEVICE, SIGN_IN_ADDRESS = "sign-in account", "sign-in device", "sign-in address"
 
 
@@ -91,12 +94,19 @@ def sign_up(db: Session, new: NewAccount, now: datetime) -> int:
     household_id: int = db.execute(insert(Household).values(created_at=now).returning(Household.id)).scalar_one()
     db.execute(insert(HouseholdMember).values(household_id=household_id, account_id=account_id, role="holder"))
     set_consents(db, account_id, {"newsletter": new.newsletter, "partners": new.partners}, now)
-    ask_confirmation(db, account_id, new.email, new.first_name, now)
+    with suppress(TooMany):  # The answer stays the same; the link can be asked for again later.
+        ask_confirmation(db, account_id, new.email, new.first_name, now)
     return account_id
 
 
 def ask_confirmation(db: Session, account_id: int, email: str, first_name: str, now: datetime) -> None:
-    """Write the letter that asks to confirm the address, or that says that an active account has it already."""
+    """Write the letter that asks to confirm the address, or that says that an active account has it already.
+
+    Raises `TooMany`, and changes nothing, when the address got several within the hour: signing up again and again must
+    not fill somebody's letter box.
+    """
+    hour = timedelta(hours=1)
+    tries.take(db, CONFIRM_LETTERS_TO, email, now, 5, window=hour, longest=hour)
     token, link_id = _new_link(db, account_id, "confirm", now)
     if _is_taken(db, email, account_id):
         letter = Letter("account_exists", email, f"account_exists:{link_id}", {"first_name": first_name})

@@ -75,6 +75,15 @@ def test_letters_to_new_addresses_are_few(
     assert sum(letter["To"] == form["email"] for letter in letters()) == 3
 
 
+def test_signing_up_again_and_again_fills_no_letter_box(app: Flask, submit: Submit, letters: SendLetters) -> None:
+    for _ in range(9):
+        browser = app.test_client()
+        answer = submit(browser, "/creer-un-compte", PERSON)
+        assert (answer.status_code, answer.location) == (303, "/creer-un-compte/filiations")
+        submit(browser, "/creer-un-compte/renvoyer-le-lien")
+    assert sum(letter["To"] == PERSON["email"] for letter in letters()) == 5
+
+
 def test_the_owner_of_the_old_address_takes_it_back_after_two_changes(
     app: Flask, town: Town, sign_in: SignIn, submit: Submit, letters: SendLetters, read: OpenSession
 ) -> None:
