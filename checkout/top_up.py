@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 import payments.operations
+from cart.models import Basket, BasketLine
 from catalog.models import Commune, Regie, Service
 from checkout.place import Buyer
 from enrolments.models import Enrolment
@@ -69,14 +70,16 @@ def open_top_up(
 ) -> Payment:
     """A payment that will fill the wallet, to be started at the gateway after the commit.
 
-    Raises `NotFound` for a régie that the household has nothing to do with, `TopUpRefused` outside its bounds. What is
-    missing for a basket (`back_to_basket`) may be less than the régie's minimum for a top-up of one's own choice.
+    Raises `NotFound` for a régie that the household has nothing to do with, `TopUpRefused` outside its bounds. Exactly what
+    is missing for the basket (`back_to_basket`) may be less than the régie's minimum for a top-up of one's own choice.
     """
     purse = next((purse for purse in purses(db, buyer.household_id) if purse.regie_id == regie_id), None)
     if purse is None:
         raise NotFound
     gateway = gateways[purse.card_gateway]
-    least = gateway.minimum_cents if back_to_basket else max(gateway.minimum_cents, purse.minimum_cents)
+    least = max(gateway.minimum_cents, purse.minimum_cents)
+    if back_to_basket and cents == _basket_cents(db, buyer.household_id, regie_id) - purse.balance_cents:
+        least = gateway.minimum_cents
     most = min(gateway.maximum_cents, purse.maximum_cents)
     if not least <= cents <= most:
         raise TopUpRefused(least, most)
@@ -94,3 +97,12 @@ def open_top_up(
         back_to_basket=back_to_basket,
         now=now,
     )
+
+
+def _basket_cents(db: Session, household_id: int, regie_id: int) -> int:
+    total = db.scalar(
+        select(func.sum(BasketLine.quoted_cents))
+        .join(Basket, Basket.id == BasketLine.basket_id)
+        .where(Basket.household_id == household_id, Basket.regie_id == regie_id, Basket.state == "open")
+    )
+    return total or 0

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from flask import Flask, abort, current_app, g, redirect, request, session, url_for
 from flask_login import AnonymousUserMixin, LoginManager, current_user, login_user, logout_user
+from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from shop.clock import request_now
@@ -123,9 +124,18 @@ def the_household_id() -> int:
 
 
 def to_sign_in() -> Response:
-    """Send to the sign-in page, and back here afterwards when this page was to be read."""
-    back = request.full_path.removesuffix("?") if request.method in ("GET", "HEAD") else None
+    """Send to the sign-in page, and back here afterwards where this address is a page to be read."""
+    readable = request.method in ("GET", "HEAD") or _is_page(request.path)
+    back = request.full_path.removesuffix("?") if readable else None
     return redirect(url_for("accounts.sign_in", next=back), 303)
+
+
+def _is_page(path: str) -> bool:
+    try:
+        current_app.create_url_adapter(request).match(path, method="GET")  # type: ignore[union-attr]
+    except HTTPException:
+        return False
+    return True
 
 
 def _check() -> Response | None:

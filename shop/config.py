@@ -120,8 +120,17 @@ class Config:
                 problems.append("SHOP_CLOCK is for demonstrations: production runs on the real clock.")
             if environ.get("SANDBOX_SECRET"):
                 problems.append("The sandbox gateway cannot be enabled in production (SANDBOX_SECRET is set).")
+            if environ.get("STRIPE_SECRET_KEY") and not environ.get("STRIPE_WEBHOOK_SECRETS", "").strip():
+                problems.append(
+                    "STRIPE_WEBHOOK_SECRETS must be set with STRIPE_SECRET_KEY: unsigned events are refused."
+                )
             if "STRIPE_API_BASE" in environ:
                 problems.append("STRIPE_API_BASE is for tests: production talks to Stripe itself.")
+        if database_url and not database_url.startswith(("postgresql://", "postgresql+psycopg://", "sqlite://")):
+            problems.append("DATABASE_URL must begin with postgresql:// or sqlite://.")
+        limiter_url = environ.get("LIMITER_URL") or "memory://"
+        if not limiter_url.startswith(("memory://", "redis://", "rediss://")):
+            problems.append("LIMITER_URL must begin with memory://, redis:// or rediss://.")
         if problems:
             raise ConfigurationRefused(problems)
 
@@ -146,7 +155,7 @@ class Config:
             clock_start=clock_start,
             trusted_hosts=listed or ((host,) if production else (host, "localhost", "127.0.0.1", "[::1]")),
             proxy_count=int(proxies),
-            limiter_url=environ.get("LIMITER_URL", "memory://"),
+            limiter_url=limiter_url,
             stripe_secret_key=environ.get("STRIPE_SECRET_KEY") or None,
             stripe_webhook_secrets=tuple(environ.get("STRIPE_WEBHOOK_SECRETS", "").split()),
             stripe_api_base=environ.get("STRIPE_API_BASE") or None,

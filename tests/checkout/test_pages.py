@@ -188,6 +188,23 @@ def test_a_short_balance_says_what_is_missing_and_tops_it_up(
         assert payments.first() == (520, True, "top_up")
 
 
+def test_less_than_the_minimum_is_for_what_is_missing_only(
+    town: Town, client: FlaskClient, submit: Submit, family: Family, read: OpenSession
+) -> None:
+    before = Picture(read)
+    answer = submit(client, "/recharger", {"regie": town.regie_id, "montant": "0,50", "panier": "1"})
+    assert answer.status_code == 422
+    assert Picture(read) == before
+
+
+def test_a_form_sent_after_the_session_ended_leads_back_to_its_page(
+    town: Town, client: FlaskClient, submit: Submit
+) -> None:
+    page = f"/reserver/{town.aiguilhe.slug}/{town.aiguilhe.canteen.slug}"
+    assert submit(client, page, {"repas": ["1.2026-11-24"]}).headers["Location"] == f"/connexion?next={page}"
+    assert submit(client, "/panier/retirer", {"ligne": 1}).headers["Location"] == "/connexion"
+
+
 def test_taking_meals_out(
     client: FlaskClient, submit: Submit, family: Family, basket_id: int, read: OpenSession
 ) -> None:
