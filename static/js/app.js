@@ -47,7 +47,7 @@
           !box.disabled &&
           (!tick || box.closest(tick)) &&
           (!children || children.has(childOf(box))) &&
-          (!weekdays || weekdays.has(box.closest("[data-weekday]").dataset.weekday)),
+          (!weekdays || weekdays.has(box.closest("[data-weekday]")?.dataset.weekday)),
       );
     }
 
