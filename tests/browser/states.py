@@ -173,7 +173,9 @@ def _calendar_of_every_cell(shop: Served) -> None:
         of_day = ServiceDay.service_id == blavozy
         strike_day, full_day = date.fromisoformat(days[-2]), date.fromisoformat(days[0])
         db.execute(update(ServiceDay).where(of_day, ServiceDay.day == strike_day, quiet).values(strike))
-        db.execute(update(ServiceDay).where(of_day, ServiceDay.day == full_day).values(capacity=ServiceDay.booked_count))
+        db.execute(
+            update(ServiceDay).where(of_day, ServiceDay.day == full_day).values(capacity=ServiceDay.booked_count)
+        )
 
 
 def _basket_of_every_problem(shop: Served) -> None:

@@ -160,4 +160,3 @@ def open_window(
     if javascript:
         context.add_init_script(TELL_OF_VIOLATIONS)
     return Window(shop, context)
-
