@@ -20,6 +20,7 @@ from accounts.models import (
     StaffRole,
 )
 from shop.access import FindVisitor, Visitor
+from shop.database import Rows, run
 from shop.errors import NotFound
 from shop.words import gettext as _
 
@@ -78,8 +79,8 @@ def visitor_finder(balance: ScalarSelect[int], basket_meals: ScalarSelect[int]) 
     """
     query = _VISITOR.add_columns(balance, basket_meals).where(LoginSession.token_hash == bindparam("token_hash"))
 
-    def find(db: Session, token: str, now: datetime) -> Visitor | None:
-        row = db.execute(query, {"token_hash": digest(token)}).first()
+    def find(db: Rows, token: str, now: datetime) -> Visitor | None:
+        row = run(db, query, token_hash=digest(token)).first()
         if row is None:
             return None
         *facts, second_factor_at, ended_at, expires_at, balance_cents, meals = row

@@ -5,7 +5,6 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from sqlalchemy import and_, bindparam, column, func, literal_column, or_, select, table, union_all
-from sqlalchemy.orm import Session
 
 from accounts.models import Beneficiary, HouseholdBeneficiary
 from cart.models import Basket, BasketLine
@@ -13,7 +12,7 @@ from cart.operations import LIVE_STATES
 from cart.rules import Child, Day, Meal, Right
 from catalog.models import Commune, Holiday, SchoolYear, Service, ServiceDay, Tariff, TariffPrice
 from enrolments.models import Enrolment
-from shop.database import AnySelect, is_one_of, run
+from shop.database import AnySelect, Rows, is_one_of, run
 
 _FAR = date.max
 
@@ -69,7 +68,7 @@ _PLACE_AND_SEASON = _PLACE.add_columns(
 ).where(Commune.slug == bindparam("commune"), Service.slug == bindparam("service"))
 
 
-def find_place(db: Session, commune_slug: str, service_slug: str, today: date) -> tuple[Place, Season] | None:
+def find_place(db: Rows, commune_slug: str, service_slug: str, today: date) -> tuple[Place, Season] | None:
     """The service of that address, and the season of its zone on that day."""
     row = run(db, _PLACE_AND_SEASON, commune=commune_slug, service=service_slug, today=today).first()
     return (Place._make(row[:-2]), Season._make(row[-2:])) if row else None
@@ -86,7 +85,7 @@ _PLACES_OF = _PLACE.where(
 ).order_by(Commune.name, Service.position, Service.id)
 
 
-def places_of(db: Session, household_id: int, today: date) -> list[Place]:
+def places_of(db: Rows, household_id: int, today: date) -> list[Place]:
     """The services that the household may book now or later this school year."""
     return [Place._make(row) for row in run(db, _PLACES_OF, household_id=household_id, today=today)]
 
@@ -130,7 +129,7 @@ _RIGHTS = (
 )
 
 
-def children_of(db: Session, household_id: int, service_id: int, first: date, last: date) -> dict[int, Child]:
+def children_of(db: Rows, household_id: int, service_id: int, first: date, last: date) -> dict[int, Child]:
     """The household's beneficiaries who may be booked at the service between two days, with tariffs and prices."""
     names: dict[int, tuple[str, str]] = {}
     rights: dict[int, list[Right]] = defaultdict(list)
@@ -176,7 +175,7 @@ _DAYS = (
 )
 
 
-def days_between(db: Session, service_id: int, first: date, last: date) -> dict[date, Day]:
+def days_between(db: Rows, service_id: int, first: date, last: date) -> dict[date, Day]:
     """The service days from `first` to `last`, by day, in order."""
     return {row.day: Day._make(row) for row in run(db, _DAYS, service_id=service_id, first=first, last=last)}
 
@@ -210,7 +209,7 @@ _TAKEN = union_all(
 )
 
 
-def taken(db: Session, household_id: int, service_id: int, first: date, last: date) -> tuple[set[Meal], set[Meal]]:
+def taken(db: Rows, household_id: int, service_id: int, first: date, last: date) -> tuple[set[Meal], set[Meal]]:
     """The meals that the household's children have already between two days: booked (by anyone), in the basket."""
     is_booked: set[Meal] = set()
     is_chosen: set[Meal] = set()
@@ -329,11 +328,11 @@ _MEALS_OF_HOUSEHOLD = _MEALS.where(
 _MEALS_OF_BASKET = _MEALS.where(Basket.id == bindparam("basket_id"))
 
 
-def meals_of_household(db: Session, household_id: int) -> list[BasketMeal]:
+def meals_of_household(db: Rows, household_id: int) -> list[BasketMeal]:
     """Everything in the household's live baskets, as it stands now."""
     return [BasketMeal._make(row) for row in run(db, _MEALS_OF_HOUSEHOLD, household_id=household_id)]
 
 
-def meals_of_basket(db: Session, basket_id: int) -> list[BasketMeal]:
+def meals_of_basket(db: Rows, basket_id: int) -> list[BasketMeal]:
     """Everything in one basket, as it stands now."""
     return [BasketMeal._make(row) for row in run(db, _MEALS_OF_BASKET, basket_id=basket_id)]

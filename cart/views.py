@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
-from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from accounts.queries import owns_beneficiaries
@@ -26,7 +25,7 @@ from cart.rules import (
 )
 from shop.access import open_to, the_household_id
 from shop.clock import paris_day, request_now
-from shop.database import reading, transaction
+from shop.database import Rows, rows, transaction
 from shop.errors import NotFound
 from shop.french import day_long, plural
 from shop.web import whole_number
@@ -39,7 +38,7 @@ blueprint = Blueprint("cart", __name__)
 @open_to("parents")
 def choose_service() -> str | Response:
     """The services that the family may book; the only one is opened at once."""
-    with reading() as db:
+    with rows() as db:
         places = queries.places_of(db, the_household_id(), paris_day(request_now()))
     if len(places) == 1:
         return redirect(url_for("cart.book", commune=places[0].commune_slug, service=places[0].service_slug))
@@ -71,7 +70,7 @@ class Choice:
 
 
 def _load(
-    db: Session, household_id: int, commune: str, service: str, code: str | None, ticked: set[Meal], now: datetime
+    db: Rows, household_id: int, commune: str, service: str, code: str | None, ticked: set[Meal], now: datetime
 ) -> Choice:
     today = paris_day(now)
     found = queries.find_place(db, commune, service, today)
@@ -134,7 +133,7 @@ def _cents(choice: Choice, meal: Meal) -> int:
 @open_to("parents")
 def book(commune: str, service: str) -> str:
     """The calendar of a service: one box a child and day."""
-    with reading() as db:
+    with rows() as db:
         choice = _load(db, the_household_id(), commune, service, request.args.get("periode"), set(), request_now())
     return _page(choice)
 
@@ -161,14 +160,14 @@ def choose_meals(commune: str, service: str) -> str | Response | tuple[str, int]
     if bulk == "vacances":
         code = "vacances"
     if bulk or "aller" in request.form:
-        with reading() as db:
+        with rows() as db:
             choice = _load(db, the_household_id(), commune, service, code, ticked, request_now())
         _tick(choice, bulk or "")
         return _page(choice)
     try:
         return _add(commune, service, ticked)
     except (MealsRefused, NothingChosen, TooManyMeals, PaymentUnderWay) as refusal:
-        with reading() as db:
+        with rows() as db:
             choice = _load(db, the_household_id(), commune, service, code, ticked, request_now())
         sentences = [refusal.sentence, *(refusal.problems if isinstance(refusal, MealsRefused) else [])]
         return _page(choice, sentences), refusal.status

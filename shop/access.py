@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from shop.clock import request_now
-from shop.database import reading
+from shop.database import Rows, rows
 
 Audience = Literal["everybody", "members", "parents", "staff", "office"]
 View = TypeVar("View", bound=Callable[..., Any])
@@ -69,7 +69,7 @@ class Nobody(AnonymousUserMixin):  # type: ignore[misc]
     """A visitor who is not signed in."""
 
 
-FindVisitor = Callable[[Any, str, datetime], Visitor | None]
+FindVisitor = Callable[[Rows, str, datetime], Visitor | None]
 
 
 def open_to_all(view: View) -> View:
@@ -111,7 +111,7 @@ def find_visitor() -> Visitor | None:
 def visitor_of(token: str, now: datetime) -> Visitor | None:
     """Who holds the session of this key."""
     find: FindVisitor = current_app.extensions["shop.find_visitor"]
-    with reading() as db:
+    with rows() as db:
         return find(db, token, now)
 
 
@@ -183,7 +183,6 @@ def init_access(app: Flask, find: FindVisitor) -> None:
             session["seen"] = stamp
         return visitor
 
-    app.extensions["shop.find_visitor"] = find
     app.before_request(_check)
 
 
@@ -191,7 +190,7 @@ def remember_visitor(token: str) -> Visitor:
     """Sign this browser in with the session of this key; nothing stays of what its cookie held before."""
     now = request_now()
     find: FindVisitor = current_app.extensions["shop.find_visitor"]
-    with reading() as db:
+    with rows() as db:
         visitor = find(db, token, now)
     if visitor is None:
         raise RuntimeError("a session that was just opened is there")

@@ -15,6 +15,7 @@ from flask import current_app
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Connection,
     CursorResult,
     DateTime,
     Engine,
@@ -48,6 +49,9 @@ T = TypeVar("T")
 
 AnySelect = Select[*tuple[Any, ...]]
 """A select of whatever columns."""
+
+Rows = Session | Connection
+"""What rows of columns can be read with."""
 
 BUSY_TIMEOUT_SECONDS = 10
 TRIES = 5
@@ -153,7 +157,7 @@ class Database:
         self.engine = make_engine(url)
         # On SQLite a reader needs no BEGIN (each statement sees what is committed); on PostgreSQL this saves two round
         # trips a page. A page never writes in it: `reading()` gives no commit.
-        self._readers = self.engine.execution_options(
+        self.readers = self.engine.execution_options(
             **({"reading": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"})
         )
 
@@ -168,7 +172,7 @@ class Database:
 
     def reader(self) -> Session:
         """A session for reading."""
-        return Session(self._readers, expire_on_commit=False, autoflush=False)
+        return Session(self.readers, expire_on_commit=False, autoflush=False)
 
     def frozen_reader(self) -> Session:
         """A session for reading the database as it stands at its first statement."""
@@ -234,12 +238,21 @@ def snapshot() -> Iterator[Session]:
         session.close()
 
 
-def run(db: Session, statement: Executable, **facts: Any) -> CursorResult[*tuple[Any, ...]]:
+@contextmanager
+def rows() -> Iterator[Connection]:
+    """A connection to read rows of columns with: what every page asks for is not worth the making of a session."""
+    with the_database().readers.connect() as connection:
+        yield connection
+
+
+def run(db: Rows, statement: Executable, **facts: Any) -> CursorResult[*tuple[Any, ...]]:
     """Execute a statement that was built once, with its `bindparam`s filled from `facts`; rows of columns, no entities.
 
     It goes to the session's connection, in its transaction. Building a statement anew takes several times as long as
     most statements run, and the ORM, which has nothing to do for rows of columns, takes as long again.
     """
+    if isinstance(db, Connection):
+        return db.execute(statement, facts)
     if db.autoflush:
         db.flush()
     return db.connection().execute(statement, facts)
