@@ -1,6 +1,7 @@
 """The card payment's conversation with its provider: each network call stands between two transactions."""
 
 from datetime import datetime
+from typing import Literal
 
 import structlog
 
@@ -8,9 +9,9 @@ import payments.operations
 from checkout.queries import PaymentFacts
 from checkout.settle import Outcome, give_up, settle
 from payments.gateways import the_gateways
-from payments.gateways.base import Asked, GatewayDown, GatewayRefused
+from payments.gateways.base import Asked, GatewayDown, GatewayRefused, Seen, Started
 from payments.models import Payment
-from shop.database import transaction
+from shop.database import retried, transaction
 from shop.web import link_to
 from shop.words import gettext as _
 
@@ -41,11 +42,9 @@ def start(payment: Payment, email: str, now: datetime) -> str | None:
         log.warning("gateway did not answer", provider=payment.provider, payment_id=payment.id)
         return None
     except GatewayRefused:
-        with transaction() as db:
-            give_up(db, payment.key, "refused", now)
+        retried(lambda: _give_up(payment.key, "refused", now))
         raise
-    with transaction() as db:
-        payments.operations.mark_sent(db, payment.id, started)
+    retried(lambda: _mark_sent(payment.id, started))
     return started.pay_url
 
 
@@ -61,8 +60,7 @@ def ask_and_settle(payment: PaymentFacts, now: datetime) -> Outcome | None:
         return None
     if seen is None:
         return None
-    with transaction() as db:
-        return settle(db, payment.key, seen, now)
+    return retried(lambda: _settle(payment.key, seen, now))
 
 
 def abandon(payment: PaymentFacts, now: datetime) -> Outcome | None:
@@ -75,7 +73,24 @@ def abandon(payment: PaymentFacts, now: datetime) -> Outcome | None:
         seen = gateway.fetch(payment.provider_reference)
     except (GatewayDown, GatewayRefused):
         return None
+    if seen.state == "expired":
+        return retried(lambda: _give_up(payment.key, "cancelled", now))
+    return retried(lambda: _settle(payment.key, seen, now))
+
+
+# Each of these stands after a call to the provider, so it is tried again alone: the request as a whole would call anew.
+
+
+def _mark_sent(payment_id: int, started: Started) -> None:
     with transaction() as db:
-        if seen.state == "expired":
-            return give_up(db, payment.key, "cancelled", now)
-        return settle(db, payment.key, seen, now)
+        payments.operations.mark_sent(db, payment_id, started)
+
+
+def _settle(payment_key: str, seen: Seen, now: datetime) -> Outcome:
+    with transaction() as db:
+        return settle(db, payment_key, seen, now)
+
+
+def _give_up(payment_key: str, state: Literal["cancelled", "refused"], now: datetime) -> Outcome:
+    with transaction() as db:
+        return give_up(db, payment_key, state, now)

@@ -108,6 +108,12 @@ def find_visitor() -> Visitor | None:
     return visitor if isinstance(visitor, Visitor) else None
 
 
+def ask_nobody_who_it_is() -> None:
+    """Take the visitor for nobody where it is not known yet: for a page that must do without the database."""
+    if not hasattr(g, "_login_user"):
+        g._login_user = Nobody()
+
+
 def visitor_of(token: str, now: datetime) -> Visitor | None:
     """Who holds the session of this key."""
     find: FindVisitor = current_app.extensions["shop.find_visitor"]

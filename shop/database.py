@@ -31,7 +31,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, QueryableAttribute, Session, mapped_column
 
 from shop.errors import Busy
@@ -71,10 +71,11 @@ class UtcDateTime(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
 
-    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    def result_processor(self, dialect: Any, coltype: object) -> Callable[[Any], datetime | None]:
+        """From what the driver gives, without a detour: a page may read hundreds of them."""
+        if dialect.name == "postgresql":
+            return lambda value: None if value is None else value.astimezone(UTC)
+        return lambda value: None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
 
 
 Key = BigInteger().with_variant(Integer, "sqlite")
@@ -333,14 +334,22 @@ def is_contention(error: DBAPIError) -> bool:
 
 def is_unreachable(error: DBAPIError) -> bool:
     """Whether the connection was lost or the server is not there."""
+    if isinstance(error.orig, sqlite3.Error):
+        return False
     state = getattr(error.orig, "sqlstate", None) or ""
-    return error.connection_invalidated or state.startswith(("08", "57P"))
+    # Without a state nobody answered: the connection was refused, or the server is only starting.
+    return (
+        error.connection_invalidated
+        or state.startswith(("08", "57P"))
+        or (isinstance(error, OperationalError) and not state)
+    )
 
 
 def retried(command: Callable[[], T], tries: int = TRIES) -> T:
     """Run a whole command again when the database asks for it, a bounded number of times with growing, random pauses.
 
-    The command must open its own transaction. Raises `Busy` when the tries are used up.
+    The command must open its own transaction. Raises `Busy` when the tries are used up; on SQLite at once, because it
+    has waited for `BUSY_TIMEOUT_SECONDS` already: five times as long, nobody waits for a page.
     """
     for attempt in range(tries):
         try:
@@ -348,7 +357,7 @@ def retried(command: Callable[[], T], tries: int = TRIES) -> T:
         except DBAPIError as error:
             if not is_contention(error):
                 raise
-            if attempt == tries - 1:
+            if attempt == tries - 1 or isinstance(error.orig, sqlite3.Error):
                 raise Busy from error
             time.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 — spreads retries, guards nothing
     raise AssertionError("unreachable")

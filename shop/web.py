@@ -14,7 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter, Map, UnicodeConverter, ValidationError
 
 from shop import french
-from shop.access import find_visitor
+from shop.access import ask_nobody_who_it_is, find_visitor
 from shop.config import ROOT, Config
 from shop.database import is_contention, is_unreachable, retried
 from shop.errors import Busy, Refusal, TooMany
@@ -206,6 +206,8 @@ def _page_name() -> str:
 
 
 def _on_crash(error: Exception) -> Response:
+    # What failed may be the very search for the visitor, which the page's header would begin again.
+    ask_nobody_who_it_is()
     if isinstance(error, DBAPIError) and (is_contention(error) or is_unreachable(error)):
         log.warning("database busy or away", page=_page_name(), error=type(error.orig).__name__)
         return _on_refusal(Busy())
