@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import ScalarSelect, func, select
+from sqlalchemy import ScalarSelect, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from accounts.models import Account, Beneficiary, HouseholdMember
@@ -13,6 +13,7 @@ from catalog.models import Commune, Regie, Service, ServiceDay, Tariff
 from orders.models import Order, Reservation
 from orders.queries import reserved
 from payments.models import Payment
+from shop.database import is_one_of, run
 from wallet.models import JournalEntry, LedgerAccount, Posting
 
 
@@ -23,18 +24,28 @@ def header_columns() -> tuple[ScalarSelect[int], ScalarSelect[int]]:
     """
     balance = (
         select(func.coalesce(func.sum(LedgerAccount.balance_cents), 0))
-        .where(LedgerAccount.household_id == HouseholdMember.household_id, LedgerAccount.kind == "wallet")
+        .where(LedgerAccount.household_id == HouseholdMember.household_id, is_one_of(LedgerAccount.kind, ["wallet"]))
         .correlate(HouseholdMember)
         .scalar_subquery()
     )
     meals = (
         select(func.count(BasketLine.id))
         .join(Basket, Basket.id == BasketLine.basket_id)
-        .where(Basket.household_id == HouseholdMember.household_id, Basket.state.in_(LIVE_STATES))
+        .where(Basket.household_id == HouseholdMember.household_id, is_one_of(Basket.state, LIVE_STATES))
         .correlate(HouseholdMember)
         .scalar_subquery()
     )
     return balance, meals
+
+
+_BALANCES = select(LedgerAccount.regie_id, LedgerAccount.balance_cents).where(
+    LedgerAccount.household_id == bindparam("household_id"), is_one_of(LedgerAccount.kind, ["wallet"])
+)
+
+
+def balances(db: Session, household_id: int) -> dict[int, int]:
+    """What each wallet of the household holds, by régie."""
+    return {int(regie_id): int(cents) for regie_id, cents in run(db, _BALANCES, household_id=household_id)}
 
 
 class OrderFacts(NamedTuple):
@@ -102,9 +113,13 @@ _MEALS = (
 )
 
 
+_ORDER_BY_NUMBER = _ORDER.where(Order.number == bindparam("number"), Order.household_id == bindparam("household_id"))
+_MEALS_OF_ORDER = _MEALS.where(Reservation.order_id == bindparam("order_id"))
+
+
 def find_order(db: Session, household_id: int, number: str) -> OrderFacts | None:
     """The household's order of that number."""
-    row = db.execute(_ORDER.where(Order.number == number, Order.household_id == household_id)).first()
+    row = run(db, _ORDER_BY_NUMBER, number=number, household_id=household_id).first()
     return OrderFacts._make(row) if row else None
 
 
@@ -115,7 +130,7 @@ def get_order(db: Session, order_id: int) -> OrderFacts:
 
 def meals_of_order(db: Session, order_id: int) -> list[OrderMeal]:
     """The order's meals, by service and day."""
-    return [OrderMeal._make(row) for row in db.execute(_MEALS.where(Reservation.order_id == order_id))]
+    return [OrderMeal._make(row) for row in run(db, _MEALS_OF_ORDER, order_id=order_id)]
 
 
 def meals_by_id(db: Session, reservation_ids: list[int]) -> list[OrderMeal]:

@@ -64,13 +64,13 @@ def _basket_page(refusal: Refusal | None) -> str:
     household_id, now = the_household_id(), request_now()
     with reading() as db:
         meals = meals_of_household(db, household_id)
-        purses = {purse.regie_id: purse for purse in top_up.purses(db, household_id)} if meals else {}
+        balances = queries.balances(db, household_id) if meals else {}
         pending = queries.payment_under_way(db, household_id) if _any_completing(meals) else None
     views = baskets.baskets(meals, now)
     return render_template(
         "checkout/basket.html",
         baskets=views,
-        balances={view.basket_id: purses[view.regie_id].balance_cents for view in views if view.regie_id in purses},
+        balances={view.basket_id: balances.get(view.regie_id, 0) for view in views},
         pending=pending,
         refusal=refusal,
     )
