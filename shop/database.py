@@ -348,16 +348,17 @@ def is_unreachable(error: DBAPIError) -> bool:
 def retried(command: Callable[[], T], tries: int = TRIES) -> T:
     """Run a whole command again when the database asks for it, a bounded number of times with growing, random pauses.
 
-    The command must open its own transaction. Raises `Busy` when the tries are used up; on SQLite at once, because it
-    has waited for `BUSY_TIMEOUT_SECONDS` already: five times as long, nobody waits for a page.
+    The command must open its own transaction. Raises `Busy` when the tries are used up, or `BUSY_TIMEOUT_SECONDS` after the
+    first began: a locked SQLite file is waited for that long each time, and several times as long nobody waits for a page.
     """
+    began = time.monotonic()
     for attempt in range(tries):
         try:
             return command()
         except DBAPIError as error:
             if not is_contention(error):
                 raise
-            if attempt == tries - 1 or isinstance(error.orig, sqlite3.Error):
+            if attempt == tries - 1 or time.monotonic() - began >= BUSY_TIMEOUT_SECONDS:
                 raise Busy from error
             time.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 — spreads retries, guards nothing
     raise AssertionError("unreachable")
