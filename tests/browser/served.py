@@ -128,8 +128,7 @@ class Served:
             )
         signer = SecureCookieSessionInterface().get_signing_serializer(self.app)
         assert signer is not None, "the shop has a key"
-        signed = signer.dumps({"_user_id": token, "_fresh": True, "seen": int(now.timestamp())})
-        return signed if isinstance(signed, str) else signed.decode()
+        return signer.dumps({"_user_id": token, "_fresh": True, "seen": int(now.timestamp())})
 
     def client(self, email: str) -> "Hand":
         """Somebody's hand, quicker than a browser, to prepare a scene with."""

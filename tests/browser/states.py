@@ -13,11 +13,10 @@ from typing import NamedTuple
 from playwright.sync_api import Browser, Page
 from sqlalchemy import Select, insert, select, update
 
-from accounts.models import Account, AccountLink, StaffRole
+from accounts.models import Account, AccountLink
 from accounts.queries import digest
 from cart.models import BasketLine
-from catalog.models import Commune, Service, ServiceDay, Tariff, TariffPrice
-from enrolments.models import Enrolment
+from catalog.models import Commune, Service, ServiceDay, TariffPrice
 from orders.models import Order, Reservation
 from payments.models import Payment
 from shop.models import Outbox
@@ -152,7 +151,7 @@ def _pay(hand: Hand, means: str) -> str:
     return hand.post(f"/panier/payer/{means}", dict(hidden)).location
 
 
-def _of_service(commune: str) -> Select[tuple[int]]:
+def _of_service(commune: str) -> Select[int]:
     return (
         select(Service.id)
         .join(Commune, Commune.id == Service.commune_id)
@@ -229,7 +228,7 @@ def _orders(shop: Served) -> None:
                 db.execute(update(Payment).where(Payment.key == key).values(state=wanted, settled_at=now))
 
 
-def _payments_of(email: str) -> Select[tuple[str]]:
+def _payments_of(email: str) -> Select[str]:
     return (
         select(Payment.key)
         .join(Account, Account.id == Payment.account_id)
@@ -246,7 +245,7 @@ def _payment_page(name: str, place: int) -> None:
         window.go(f"/paiement/{key}")
 
 
-def _orders_of(email: str) -> Select[tuple[str]]:
+def _orders_of(email: str) -> Select[str]:
     return (
         select(Order.number)
         .join(Account, Account.id == Order.account_id)
@@ -287,7 +286,7 @@ page("contact", "/contact")
 
 page("connexion", "/connexion")
 submitted("connexion-vide", "/connexion", "Connexion")
-submitted("connexion-refusee", "/connexion", "Connexion", email="personne@example.org", password="pas le bon")  # noqa: S106
+submitted("connexion-refusee", "/connexion", "Connexion", email="personne@example.org", password="pas le bon")
 
 
 @state("connexion-trop-d-essais")
@@ -344,7 +343,7 @@ submitted(
     first_name="😀" * 60,
     last_name="Dupont",
     email="pas une adresse",
-    password="azerty",  # noqa: S106
+    password="azerty",
     phone="douze",
     postcode="4300",
 )
@@ -441,7 +440,7 @@ page("coordonnees", "/mon-compte/coordonnees", DUPONT)
 page("coordonnees-societe", "/mon-compte/coordonnees", COMPANY)
 submitted("coordonnees-erreurs", "/mon-compte/coordonnees", "Enregistrer", DUPONT, last_name="", phone="douze")
 page("mot-de-passe", "/mon-compte/mot-de-passe", DUPONT)
-submitted("mot-de-passe-erreurs", "/mon-compte/mot-de-passe", "Enregistrer", DUPONT, password="azerty")  # noqa: S106
+submitted("mot-de-passe-erreurs", "/mon-compte/mot-de-passe", "Enregistrer", DUPONT, password="azerty")
 page("adresse-e-mail", "/mon-compte/adresse-e-mail", DUPONT)
 submitted("adresse-e-mail-erreurs", "/mon-compte/adresse-e-mail", "Envoyer le lien", DUPONT, email="ici")
 page("connexions", "/mon-compte/connexions", DUPONT)
