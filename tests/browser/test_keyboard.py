@@ -23,11 +23,10 @@ SEEN = """() => {
     const x = Math.min(Math.max(box.x + box.width / 2, 0), innerWidth - 1);
     const y = Math.min(Math.max(box.y + Math.min(box.height / 2, 20), 0), innerHeight - 1);
     const top = document.elementFromPoint(x, y);
-    const own = (element) => focused.contains(element) || element.contains(focused);
     return {
         what: [focused.tagName, focused.getAttribute("aria-label") || focused.innerText || focused.name].join(" "),
         ring,
-        uncovered: Boolean(top) && (own(top) || Boolean(top.closest("label")?.contains(focused))),
+        uncovered: focused.contains(top) || Boolean(top?.closest("label")?.contains(focused)),
         inside: box.bottom > 0 && box.top < innerHeight,
     };
 }"""
