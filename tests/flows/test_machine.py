@@ -456,7 +456,9 @@ class Walk(RuleBasedStateMachine):
         booked = [(order, meal) for order in self.orders if order.state == "paid" for meal in sorted(order.meals)]
         if not booked:
             return
-        order, meal = booked[which % len(booked)]
+        self.cancel_meal(*booked[which % len(booked)], family)
+
+    def cancel_meal(self, order: ModelOrder, meal: Meal, family: int) -> None:
         with self.app.app_context(), reading() as db:
             number = db.scalars(
                 select(Reservation.id).where(
@@ -479,6 +481,30 @@ class Walk(RuleBasedStateMachine):
             del self.live[meal]
             self.wallets[family] += order.meals[meal]
             self.sales -= order.meals[meal]
+
+    @precondition(lambda self: self.live)
+    @rule(which=some, before=st.booleans())
+    def cancel_around_the_deadline(self, which: int, before: bool) -> None:
+        booked = sorted(meal for meal, order in self.live.items() if order.state == "paid")
+        if booked:
+            meal = booked[which % len(booked)]
+            self.deadline_comes(meal[1], before)
+            self.cancel_meal(self.live[meal], meal, self.live[meal].family)
+
+    @precondition(lambda self: any(payment.state == "expired" and payment.order for payment in self.payments))
+    @rule(which=some, before=st.booleans())
+    def money_comes_around_the_deadline(self, which: int, before: bool) -> None:
+        lapsed = [
+            place
+            for place, payment in enumerate(self.payments)
+            if payment.state == "expired" and payment.order is not None and payment.order.state == "expired"
+        ]
+        if lapsed:
+            place = lapsed[which % len(lapsed)]
+            order = self.payments[place].order
+            assert order is not None
+            self.deadline_comes(min(day for _child, day in order.meals), before)
+            self.money_comes(place)
 
     # --- the world ---
 
@@ -624,8 +650,8 @@ def test_any_walk_keeps_the_books(app: Flask, cleaner: Cleaner) -> None:
     run_state_machine_as_test(
         Here,
         settings=settings(
-            max_examples=int(os.environ.get("WALKS", "60" if sqlite else "15")),
-            stateful_step_count=int(os.environ.get("WALK_STEPS", "25" if sqlite else "20")),
+            max_examples=int(os.environ.get("WALKS", "120" if sqlite else "40")),
+            stateful_step_count=int(os.environ.get("WALK_STEPS", "30" if sqlite else "25")),
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
