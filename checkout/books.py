@@ -4,7 +4,7 @@ Every check is one statement over sets, the same on both databases, that selects
 Python but the audit chain, whose digests have to be computed. They trust nothing that a trigger, a constraint or the code
 is there to guarantee: a restore, a repair by hand or a fault of the database shows here.
 
-Numbers are those of the invariants in docs/money.md.
+docs/money.md lists the invariants by their numbers, and what only tests can show.
 """
 
 import time
