@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 import wallet.operations
@@ -13,7 +14,7 @@ from checkout.place import Buyer, pay_from_wallet
 from orders.models import Order, Reservation
 from shop.clock import request_now
 from shop.database import transaction
-from tests.conftest import BooksHold, Cleaner, OpenSession
+from tests.conftest import BooksHold, Cleaner, OpenSession, SignIn, Submit
 from tests.factory import Family, Town
 from tests.races.together import kinds_of_refusal, slow, succeeded, together, without_fences, without_locks
 from wallet.models import LedgerAccount
@@ -237,4 +238,30 @@ def test_cancelling_and_paying_at_once_keep_the_books(
     things: list[Callable[[], object]] = [cancel(family, [number]) for number in reservations]
     results = together(app, [*things, pay(family, basket_id), cancel(family, reservations)])
     assert kinds_of_refusal(results) <= {"CannotCancel"}
+    books_hold()
+
+
+def test_ten_tabs_that_click_at_once_are_all_led_to_the_one_order(
+    app: Flask, town: Town, sign_in: SignIn, submit: Submit, read: OpenSession, books_hold: BooksHold
+) -> None:
+    """The whole way through the door: ten browsers of one family, each with its token."""
+    family = town.family(balance_cents=10_000)
+    basket_id = town.basket(family, town.aiguilhe.canteen, town.aiguilhe.canteen.open_days(town.now)[:3])
+    form = {"panier": str(basket_id), "total": str(6 * 380)}
+    browsers = [app.test_client() for _ in range(10)]
+    for browser in browsers:
+        sign_in(browser, family)
+
+    def click(browser: FlaskClient) -> Callable[[], tuple[int, str]]:
+        def clicking() -> tuple[int, str]:
+            answer = submit(browser, "/panier/payer/porte-monnaie", form)
+            return answer.status_code, answer.headers.get("Location", "")
+
+        return clicking
+
+    answers = succeeded(together(app, [click(browser) for browser in browsers]))
+    assert len(answers) == 10
+    assert {status for status, _location in answers} == {303}
+    assert len({location for _status, location in answers}) == 1
+    assert balance(read, family) == 10_000 - 6 * 380
     books_hold()
