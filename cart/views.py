@@ -80,7 +80,7 @@ def _load(
     holidays_end = until_the_holidays(today, season.holidays_start, season.year_end)
     period = read_period(code, today, holidays_end)
     ticked_days = [meal.day for meal in ticked]
-    first, last = min([period.first, *ticked_days]), max([period.last, *ticked_days])
+    first, last = min([max(period.first, today), *ticked_days]), max([period.last, *ticked_days])
     children = queries.children_of(db, household_id, place.service_id, first, last)
     days = queries.days_between(db, place.service_id, first, last)
     booked, in_basket = queries.taken(db, household_id, place.service_id, first, last)

@@ -5,6 +5,7 @@ replaces such a call by its result while it compiles the template, so that it co
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 
 from flask import Flask
 from flask.templating import Environment
-from jinja2 import StrictUndefined, nodes
+from jinja2 import StrictUndefined, Template, nodes
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup, escape
 
@@ -40,10 +42,60 @@ class _Folding(NodeTransformer):
         return nodes.Const(self.functions[name](*values, **named), lineno=node.lineno)
 
 
+_SPECIAL = re.compile("[&<>\"']")
+
+
+def written(value: Any) -> str:
+    """How a value is written into a page: as `markupsafe.escape` does it, at a fifth of its cost for words and numbers."""
+    kind = type(value)
+    if kind is str:
+        return escape(value) if _SPECIAL.search(value) else value
+    if kind is Markup:
+        return value  # type: ignore[no-any-return]
+    return str(value) if kind is int else escape(value)
+
+
+class _Writer(CodeGenerator):
+    """Compiles templates so that values are escaped by `written`, and functions of ours called without a detour."""
+
+    environment: "FoldingEnvironment"
+
+    def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:  # noqa: N802
+        if isinstance(node.node, nodes.Name) and node.node.name in self.environment.folded and self.escapes(frame):
+            self.write(f"environment.call({node.node.name!r}")
+            self.signature(node, frame)
+            self.write(")")
+        else:
+            super().visit_Call(node, frame, forward_caller=forward_caller)
+
+    def escapes(self, frame: Frame) -> bool:
+        return frame.eval_ctx.autoescape and not frame.eval_ctx.volatile
+
+    def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
+        if self.escapes(frame) and finalize.src is None:
+            self.write("environment.written(")
+        else:
+            super()._output_child_pre(node, frame, finalize)
+
+
+class _Template(Template):
+    """A template whose macros are made once: no page gives a template globals of its own."""
+
+    def _get_default_module(self, ctx: Any = None) -> Any:
+        return super()._get_default_module()
+
+
 class FoldingEnvironment(Environment):
     """Flask's environment, with constant calls of the functions in `folded` worked out at compile time."""
 
     folded: Mapping[str, Fold] = {}
+    written = staticmethod(written)
+    code_generator_class = _Writer
+    template_class = _Template
+
+    def call(self, name: str, /, *args: Any, **facts: Any) -> str:
+        """Call one of the functions in `folded`: they need nothing of the page's context."""
+        return self.folded[name](*args, **facts)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
@@ -55,7 +107,7 @@ class FoldingEnvironment(Environment):
         return folding
 
 
-def _words(message: str, **facts: object) -> Markup:
+def _words(message: str, /, **facts: object) -> Markup:
     """What Jinja's own `_` makes of a message: our words are markup, the facts in them are escaped."""
     return Markup(gettext(message)) % {key: escape(value) for key, value in facts.items()}  # noqa: S704 — our own words
 
