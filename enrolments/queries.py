@@ -231,6 +231,12 @@ def of_household(db: Session, household_id: int, today: date) -> list[Mine]:
     return sorted(lines, key=lambda line: first.get(line.state, 3))
 
 
+def has_asked(db: Session, household_id: int) -> bool:
+    """Whether the household has ever asked for a service, whatever became of it; taken back does not count."""
+    asked = select(Enrolment.id).where(Enrolment.household_id == household_id, Enrolment.state != "withdrawn")
+    return db.scalar(asked.limit(1)) is not None
+
+
 def count_of_household(db: Session, household_id: int) -> int:
     """How many requests and accesses the household has that are neither refused nor ended."""
     return (
