@@ -13,7 +13,7 @@ from tests.browser.windows import Window, launch, open_window
 
 OpenWindow = Callable[..., Window]
 
-expect.set_options(timeout=10_000)
+expect.set_options(timeout=20_000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -45,7 +45,7 @@ def test_a_forgotten_password_is_chosen_anew_by_a_letter(window: OpenWindow, sho
 
 
 def test_another_address_counts_once_it_is_confirmed(window: OpenWindow, shop: Served) -> None:
-    old, new = "nicolas.roche@example.org", "nico.roche@example.net"
+    old, new = "sylvie.garnier@example.org", "sylvie.g@example.net"
     parent = window()
     parent.sign_in(old)
     parent.go("/mon-compte/adresse-e-mail")

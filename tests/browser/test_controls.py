@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.served import Served
-from tests.browser.test_axe import ALL_RULES, RULES_OF_COLOUR, overflowing, small_print, violations
+from tests.browser.test_axe import ALL_RULES, RULES_OF_COLOUR, overflowing, violations
 from tests.browser.test_keyboard import Keyboard
 from tests.browser.windows import Window, open_window
 
@@ -87,10 +87,3 @@ def test_a_focus_that_does_not_show_is_noticed(unwatched: Window, rule: str, exp
     keyboard.press("Tab")
     with pytest.raises(AssertionError, match=expected):
         keyboard.check()
-
-
-def test_text_twice_as_large_that_does_not_fit_is_noticed(unwatched: Window) -> None:
-    unwatched.page.set_viewport_size({"width": 1280, "height": 900})
-    unwatched.page.set_content("<p style='width: 50rem; white-space: nowrap'>Des mots</p>")
-    assert not overflowing(unwatched.page)
-    assert small_print(unwatched.page)

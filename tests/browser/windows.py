@@ -157,7 +157,7 @@ def open_window(
         has_touch=not desk,
         accept_downloads=False,
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(20_000)
     if javascript:
         context.add_init_script(TELL_OF_VIOLATIONS)
     return Window(shop, context)
