@@ -147,7 +147,11 @@ def make_engine(url: str, pool_size: int = 10) -> Engine:
         pool_use_lifo=True,
         isolation_level="READ COMMITTED",
         hide_parameters=True,
-        connect_args={"application_name": "cantine-facile"},
+        # As long as SQLite waits; without it somebody who forgets to commit stops every payment.
+        connect_args={
+            "application_name": "cantine-facile",
+            "options": parsed.query.get("options", f"-c lock_timeout={BUSY_TIMEOUT_SECONDS}s"),
+        },
     )
 
 

@@ -71,6 +71,7 @@ def test_transactions_are_read_committed(app: Flask) -> None:
     only_on(app, "postgresql")
     with app.app_context(), transaction() as db:
         assert db.execute(text("SHOW transaction_isolation")).scalar_one() == "read committed"
+        assert db.execute(text("SHOW lock_timeout")).scalar_one() == "10s"
 
 
 def test_transactions_are_never_nested(app: Flask) -> None:
