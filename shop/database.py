@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flask import current_app
+from flask import current_app, g
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -208,6 +208,7 @@ def transaction() -> Iterator[Session]:
     """All of it or none of it. Never nested; a `Refusal` that leaves the block undoes everything."""
     if _open_transaction.get():
         raise RuntimeError("transactions are never nested")
+    let_go_of_rows()
     token = _open_transaction.set(True)
     session = the_database().writer()
     try:
@@ -245,9 +246,24 @@ def snapshot() -> Iterator[Session]:
 
 @contextmanager
 def rows() -> Iterator[Connection]:
-    """A connection to read rows of columns with: what every page asks for is not worth the making of a session."""
-    with the_database().readers.connect() as connection:
-        yield connection
+    """A connection to read rows of columns with, which is not worth the making of a session.
+
+    A request keeps it until it ends or begins a transaction: the visitor and the page are read through the same one.
+    """
+    if "rows" not in g:
+        g.rows = the_database().readers.connect()
+    try:
+        yield g.rows
+    except DBAPIError:
+        let_go_of_rows()
+        raise
+
+
+def let_go_of_rows(_failure: BaseException | None = None) -> None:
+    """Give back the connection that this request reads rows with, if it has one."""
+    connection: Connection | None = g.pop("rows", None)
+    if connection is not None:
+        connection.close()
 
 
 def run(db: Rows, statement: Executable, **facts: Any) -> CursorResult[*tuple[Any, ...]]:

@@ -16,7 +16,7 @@ from werkzeug.routing import IntegerConverter, Map, UnicodeConverter, Validation
 from shop import french
 from shop.access import ask_nobody_who_it_is, find_visitor
 from shop.config import ROOT, Config
-from shop.database import is_contention, is_unreachable, retried
+from shop.database import is_contention, is_unreachable, let_go_of_rows, retried
 from shop.errors import Busy, Refusal, TooMany
 from shop.templating import FoldingEnvironment, init_templates
 from shop.words import gettext as _
@@ -73,6 +73,10 @@ class Shop(Flask):
         if request.method in ("GET", "HEAD", "OPTIONS"):
             return super().dispatch_request()
         return retried(super().dispatch_request)
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Nothing here is asynchronous; Flask need not look for it ten times a request."""
+        return func
 
 
 def safe_next(target: str | None) -> str | None:
@@ -240,6 +244,7 @@ def init_web(app: Flask) -> None:
     if config.proxy_count:
         hops = config.proxy_count
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    app.teardown_appcontext(let_go_of_rows)
     csrf.init_app(app)
     app.after_request(_add_headers(app))
     app.register_error_handler(CSRFError, _on_csrf_error)
