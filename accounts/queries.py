@@ -20,8 +20,8 @@ from accounts.models import (
     StaffRole,
 )
 from shop.access import FindVisitor, Visitor
-from shop.database import Rows, run
 from shop.errors import NotFound
+from shop.statements import Rows, run
 from shop.words import gettext as _
 
 

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from cart.errors import PaymentUnderWay, TooManyMeals
 from cart.models import Basket, BasketLine
 from cart.rules import MOST_MEALS, Line
-from shop.database import insert_once, is_one_of, run, run_all
+from shop.database import insert_once
+from shop.statements import is_one_of, run, run_all
 
 LIVE_STATES = ("open", "completing")
 
@@ -42,25 +43,17 @@ def lock_live_basket(db: Session, household_id: int, regie_id: int, now: datetim
     Raises `PaymentUnderWay` while it is being paid by card.
     """
     facts = {"household_id": household_id, "regie_id": regie_id}
-    row = run(db, _LOCKED_LIVE, **facts).first()
-    if row is None:
-        basket_id = insert_once(
-            db,
-            Basket,
-            {
-                **facts,
-                "state": "open",
-                "created_at": now,
-                "changed_at": now,
-            },
-        )
-        if basket_id is not None:
-            return basket_id
+    found = run(db, _LOCKED_LIVE, **facts).first()
+    if found is None:
+        opened = insert_once(db, Basket, {**facts, "state": "open", "created_at": now, "changed_at": now})
+        if opened is not None:
+            return opened
         # Another tab opened it at this very moment.
-        row = run(db, _LOCKED_LIVE, **facts).one()
-    if row.state == "completing":
+        found = run(db, _LOCKED_LIVE, **facts).one()
+    basket_id, state = found
+    if state == "completing":
         raise PaymentUnderWay
-    return int(row.id)
+    return int(basket_id)
 
 
 def add_lines(db: Session, basket_id: int, lines: Sequence[Line], now: datetime) -> None:

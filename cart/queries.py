@@ -12,7 +12,8 @@ from cart.operations import LIVE_STATES
 from cart.rules import Child, Day, Meal, Right
 from catalog.models import Commune, Holiday, SchoolYear, Service, ServiceDay, Tariff, TariffPrice
 from enrolments.models import Enrolment
-from shop.database import AnySelect, Rows, is_one_of, run
+from shop.database import AnySelect
+from shop.statements import Rows, is_one_of, run
 
 _FAR = date.max
 
@@ -177,7 +178,8 @@ _DAYS = (
 
 def days_between(db: Rows, service_id: int, first: date, last: date) -> dict[date, Day]:
     """The service days from `first` to `last`, by day, in order."""
-    return {row.day: Day._make(row) for row in run(db, _DAYS, service_id=service_id, first=first, last=last)}
+    days = map(Day._make, run(db, _DAYS, service_id=service_id, first=first, last=last))
+    return {day.day: day for day in days}
 
 
 # The orders room stands beside this one: its table is known by name only.

@@ -25,9 +25,10 @@ from cart.rules import (
 )
 from shop.access import open_to, the_household_id
 from shop.clock import paris_day, request_now
-from shop.database import Rows, rows, transaction
+from shop.database import rows, transaction
 from shop.errors import NotFound
 from shop.french import day_long, plural
+from shop.statements import Rows
 from shop.web import whole_number
 from shop.words import gettext as _
 

@@ -22,9 +22,10 @@ from orders.models import Order
 from orders.operations import NewOrder
 from payments.gateways.base import Gateway
 from payments.models import Payment
-from shop.database import Key, run, violated
+from shop.database import Key, violated
 from shop.errors import NotFound
 from shop.outbox import Letter, post
+from shop.statements import run
 from wallet.operations import AccountRef, Entry
 
 

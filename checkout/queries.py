@@ -13,7 +13,7 @@ from catalog.models import Commune, Regie, Service, ServiceDay, Tariff
 from orders.models import Order, Reservation
 from orders.queries import reserved
 from payments.models import Payment
-from shop.database import is_one_of, run
+from shop.statements import is_one_of, run
 from wallet.models import JournalEntry, LedgerAccount, Posting
 
 

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from catalog.models import ServiceDay
 from orders.models import Order, Reservation
 from orders.numbers import new_number
-from shop.database import AnySelect, is_one_of, run
+from shop.database import AnySelect
+from shop.statements import is_one_of, run
 
 LINE_COLUMNS = (
     "order_id",
@@ -65,7 +66,7 @@ def place(db: Session, order: NewOrder, now: datetime) -> tuple[int, str]:
         placed_at=now,
         held_until=order.held_until,
         paid_at=None if pending else now,
-    ).scalar_one()
+    ).scalar()
     return order_id, number
 
 

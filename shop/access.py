@@ -11,7 +11,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from shop.clock import request_now
-from shop.database import Rows, rows
+from shop.database import rows
+from shop.statements import Rows
 
 Audience = Literal["everybody", "members", "parents", "staff", "office"]
 View = TypeVar("View", bound=Callable[..., Any])

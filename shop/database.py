@@ -3,7 +3,7 @@
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -14,9 +14,7 @@ from typing import Any, TypeVar
 from flask import current_app, g
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     Connection,
-    CursorResult,
     DateTime,
     Engine,
     Executable,
@@ -26,7 +24,6 @@ from sqlalchemy import (
     TypeDecorator,
     create_engine,
     event,
-    literal_column,
     make_url,
     select,
 )
@@ -35,6 +32,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, QueryableAttribute, Session, mapped_column
 
 from shop.errors import Busy
+from shop.statements import run, run_all
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -49,9 +47,6 @@ T = TypeVar("T")
 
 AnySelect = Select[*tuple[Any, ...]]
 """A select of whatever columns."""
-
-Rows = Session | Connection
-"""What rows of columns can be read with."""
 
 BUSY_TIMEOUT_SECONDS = 10
 TRIES = 5
@@ -264,34 +259,6 @@ def let_go_of_rows(_failure: BaseException | None = None) -> None:
     connection: Connection | None = g.pop("rows", None)
     if connection is not None:
         connection.close()
-
-
-def run(db: Rows, statement: Executable, **facts: Any) -> CursorResult[*tuple[Any, ...]]:
-    """Execute a statement that was built once, with its `bindparam`s filled from `facts`; rows of columns, no entities.
-
-    It goes to the session's connection, in its transaction. Building a statement anew takes several times as long as
-    most statements run, and the ORM, which has nothing to do for rows of columns, takes as long again.
-    """
-    if isinstance(db, Connection):
-        return db.execute(statement, facts)
-    if db.autoflush:
-        db.flush()
-    return db.connection().execute(statement, facts)
-
-
-def run_all(db: Session, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> CursorResult[*tuple[Any, ...]]:
-    """Execute a statement that was built once for each of these rows, as one statement: see `run`."""
-    if db.autoflush:
-        db.flush()
-    return db.connection().execute(statement, rows)
-
-
-def is_one_of(column: QueryableAttribute[str] | ColumnElement[str], words: Iterable[str]) -> ColumnElement[bool]:
-    """Whether the column holds one of these words, which are written into the statement.
-
-    A bound word would hide from both databases that a partial index (`WHERE state IN (...)`) answers the question.
-    """
-    return column.in_([literal_column(f"'{word}'") for word in words])
 
 
 def lock(db: Session, model: type[M], ids: Iterable[int]) -> list[M]:

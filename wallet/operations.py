@@ -5,12 +5,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from shop.database import Key, insert_missing, insert_unless_there, run, run_all
+from shop.database import AnySelect, Key, insert_missing, insert_unless_there
+from shop.statements import run, run_all
 from wallet.errors import BalanceTooShort, KeyReused
 from wallet.models import JournalEntry, LedgerAccount, Posting
 
@@ -51,19 +53,6 @@ class Entry:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-_ACCOUNTS = (
-    select(LedgerAccount.id, LedgerAccount.kind, LedgerAccount.household_id, LedgerAccount.balance_cents)
-    .where(
-        LedgerAccount.regie_id == bindparam("regie_id"),
-        or_(
-            LedgerAccount.household_id.in_(bindparam("households", expanding=True))
-            & LedgerAccount.kind.in_(bindparam("owned", expanding=True)),
-            LedgerAccount.household_id.is_(None) & LedgerAccount.kind.in_(bindparam("common", expanding=True)),
-        ),
-    )
-    .order_by(LedgerAccount.id)
-    .with_for_update(key_share=True)
-)
 _POSTINGS = insert(Posting)
 _BALANCES = (
     update(LedgerAccount)
@@ -116,7 +105,7 @@ def _insert_entries(db: Session, entries: Sequence[Entry], now: datetime) -> dic
         for entry in entries
     ]
     statement = insert_unless_there(db, JournalEntry, "key", (JournalEntry.key, JournalEntry.id))
-    return {row.key: row.id for row in run_all(db, statement, rows)}
+    return {str(key): int(entry_id) for key, entry_id in run_all(db, statement, rows)}
 
 
 def _known(db: Session, entries: Sequence[Entry]) -> dict[str, int]:
@@ -162,17 +151,37 @@ def _post(db: Session, regie_id: int, entries: Sequence[Entry], ids: dict[str, i
         run_all(db, _BALANCES, amounts)
 
 
+@cache
+def _accounts(owned: int, common: int) -> AnySelect:
+    """The statement that locks so many accounts of households and so many of the régie's own."""
+    theirs = [
+        (LedgerAccount.household_id == bindparam(f"household_{n}")) & (LedgerAccount.kind == bindparam(f"owned_{n}"))
+        for n in range(owned)
+    ]
+    ours = [
+        LedgerAccount.household_id.is_(None) & (LedgerAccount.kind == bindparam(f"common_{n}")) for n in range(common)
+    ]
+    query: AnySelect = (
+        select(LedgerAccount.id, LedgerAccount.kind, LedgerAccount.household_id, LedgerAccount.balance_cents)
+        .where(LedgerAccount.regie_id == bindparam("regie_id"), or_(*theirs, *ours))
+        .order_by(LedgerAccount.id)
+        .with_for_update(key_share=True)
+    )
+    return query
+
+
 def lock_accounts(db: Session, regie_id: int, refs: Sequence[AccountRef]) -> dict[AccountRef, tuple[int, int]]:
     """Lock accounts by id, opening those that do not exist yet: id and balance of each."""
     owned = [ref for ref in refs if ref.household_id is not None]
-    facts = {
-        "regie_id": regie_id,
-        "households": [ref.household_id for ref in owned],
-        "owned": [ref.kind for ref in owned],
-        "common": [ref.kind for ref in refs if ref.household_id is None],
-    }
+    common = [ref for ref in refs if ref.household_id is None]
+    facts: dict[str, Any] = {"regie_id": regie_id}
+    for n, ref in enumerate(owned):
+        facts |= {f"household_{n}": ref.household_id, f"owned_{n}": ref.kind}
+    for n, ref in enumerate(common):
+        facts[f"common_{n}"] = ref.kind
+    statement = _accounts(len(owned), len(common))
     for _attempt in range(2):
-        rows = run(db, _ACCOUNTS, **facts)
+        rows = run(db, statement, **facts)
         found = {AccountRef(kind, household_id): (key, balance) for key, kind, household_id, balance in rows}
         missing = [ref for ref in refs if ref not in found]
         if not missing:

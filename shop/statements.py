@@ -1,0 +1,160 @@
+"""Statements that are built once and run often.
+
+SQLAlchemy writes them and knows the types of their values; from there they go straight to the driver. A page runs five
+of them and a purchase thirty, and to build one anew takes many times as long as the database takes to answer it; even
+its way through the compiled cache and a `CursorResult` takes as long again as driver and database together.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Executable, literal_column
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.orm import QueryableAttribute, Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
+
+Rows = Session | Connection
+"""What rows of columns can be read with."""
+
+Convert = Callable[[Any], Any]
+
+
+class Found(list[Sequence[Any]]):
+    """The rows that a statement gave, each a sequence of its columns."""
+
+    def first(self) -> Sequence[Any] | None:
+        """The first row, if there is one."""
+        return self[0] if self else None
+
+    def one(self) -> Sequence[Any]:
+        """The only row. Raises `ValueError` when there are none or several."""
+        (row,) = self
+        return row
+
+    def scalar(self) -> Any:
+        """The first column of the first row, or nothing."""
+        return self[0][0] if self else None
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A statement as one kind of database takes it."""
+
+    sql: str
+    order: Sequence[str] | None
+    """The names of the values in the order of their places, where the driver wants them so."""
+    constants: Mapping[str, Any]
+    """Values that are part of the statement."""
+    into: Mapping[str, Convert]
+    """How values are given to the driver, where it does not take them as they are."""
+    columns: int
+    out_of: Sequence[tuple[int, Convert]]
+    """How columns are read, where the driver does not give them as they are meant."""
+
+    def values(self, facts: Mapping[str, Any]) -> Any:
+        given = {**self.constants, **facts}
+        for name, convert in self.into.items():
+            given[name] = convert(given[name])
+        return given if self.order is None else [given[name] for name in self.order]
+
+    def read(self, rows: Sequence[Sequence[Any]]) -> Found:
+        if not self.out_of:
+            return Found(rows)
+        found = Found()
+        for row in rows:
+            columns = list(row)
+            for place, convert in self.out_of:
+                columns[place] = convert(columns[place])
+            found.append(columns)
+        return found
+
+
+_plans: dict[tuple[Executable, str, tuple[str, ...]], _Plan | None] = {}
+
+
+def run(db: Rows, statement: Executable, **facts: Any) -> Found:
+    """Run a statement that was built once, with its `bindparam`s or columns filled from `facts`; rows, no entities.
+
+    It runs in the session's transaction, after what the session has still to write.
+    """
+    connection = _connection(db)
+    plan = _plan(statement, connection.dialect, tuple(facts))
+    if plan is None:
+        answer = connection.execute(statement, facts)
+        return Found(answer.all()) if answer.returns_rows else Found()
+    return _send(connection, plan, plan.values(facts), many=False)
+
+
+def run_all(db: Rows, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> Found:
+    """Run a statement that was built once for each of these rows, which have the same columns, as one statement."""
+    if len(rows) < 2:
+        return run(db, statement, **rows[0]) if rows else Found()
+    connection = _connection(db)
+    plan = _plan(statement, connection.dialect, tuple(rows[0]))
+    if plan is None or plan.columns:
+        answer = connection.execute(statement, rows)
+        return Found(answer.all()) if answer.returns_rows else Found()
+    return _send(connection, plan, [plan.values(row) for row in rows], many=True)
+
+
+def is_one_of(column: QueryableAttribute[str] | ColumnElement[str], words: Iterable[str]) -> ColumnElement[bool]:
+    """Whether the column holds one of these words, which are written into the statement.
+
+    A bound word would hide from both databases that a partial index (`WHERE state IN (...)`) answers the question.
+    """
+    return column.in_([literal_column(f"'{word}'") for word in words])
+
+
+def _connection(db: Rows) -> Connection:
+    if isinstance(db, Connection):
+        return db
+    if db.autoflush:
+        db.flush()
+    return db.connection()
+
+
+def _send(connection: Connection, plan: _Plan, values: Any, many: bool) -> Found:
+    cursor = connection.connection.cursor()
+    try:
+        if connection._has_events or connection.engine._has_events:
+            connection.dispatch.before_cursor_execute(connection, cursor, plan.sql, values, None, many)
+        (cursor.executemany if many else cursor.execute)(plan.sql, values)
+        return plan.read(cursor.fetchall()) if plan.columns else Found()
+    except connection.dialect.loaded_dbapi.Error as failure:
+        # SQLAlchemy's own: it tells a lost connection, and wraps the driver's error as the house expects it.
+        connection._handle_dbapi_exception(failure, plan.sql, values, cursor, None)
+    finally:
+        cursor.close()
+
+
+def _plan(statement: Executable, dialect: Dialect, names: tuple[str, ...]) -> _Plan | None:
+    key = (statement, dialect.name, names)
+    try:
+        return _plans[key]
+    except KeyError:
+        return _plans.setdefault(key, _make_plan(statement, dialect, names))
+
+
+def _make_plan(statement: Executable, dialect: Dialect, names: tuple[str, ...]) -> _Plan | None:
+    """How the statement is run; nothing when only SQLAlchemy can (a list of values in one place, values it makes itself)."""
+    compiled: SQLCompiler = statement.compile(dialect=dialect, column_keys=list(names))  # type: ignore[attr-defined]
+    if compiled.prefetch or compiled.literal_execute_params or compiled.post_compile_params:
+        return None
+    into = {name: _processor(bind.type, dialect, "bind_processor") for name, bind in compiled.binds.items()}
+    types = [column.type for column in getattr(statement, "exported_columns", ())]
+    out_of = [_processor(type_, dialect, "result_processor", None) for type_ in types]
+    return _Plan(
+        compiled.string,
+        compiled.positiontup if compiled.positional else None,
+        {name: bind.value for name, bind in compiled.binds.items() if name not in names},
+        {name: convert for name, convert in into.items() if convert is not None},
+        len(types),
+        [(place, convert) for place, convert in enumerate(out_of) if convert is not None],
+    )
+
+
+def _processor(type_: TypeEngine[Any], dialect: Dialect, kind: str, *args: Any) -> Convert | None:
+    processor: Convert | None = getattr(type_.dialect_impl(dialect), kind)(dialect, *args)
+    return processor
