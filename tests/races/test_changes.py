@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 import checkout.rules
 import payments.operations
+from cart.models import BasketLine
 from cart.queries import BasketMeal
 from checkout import books
 from checkout.cancel import cancel_reservations
@@ -185,6 +186,55 @@ def test_control_without_the_total_that_was_seen_it_is_paid_unseen(
     tabs.accept_prices(0)()
     assert tabs.pay(1, 760)().status_code == 303
     assert sold(read, tabs.family) == [790]
+
+
+# --- the basket itself ---
+
+
+def changing_while_paying(app: Flask, town: Town, sign_in: SignIn, submit: Submit) -> list[Callable[[], TestResponse]]:
+    """One tab pays the meals of two days; one adds a third day, another takes a meal out."""
+    tabs = Tabs(app, town, sign_in, submit)
+    canteen = town.aiguilhe.canteen
+    days = canteen.open_days(town.now)
+    town.basket(tabs.family, canteen, days[1:2])
+    third = [f"{child}.{days[2].isoformat()}" for child in tabs.family.beneficiary_ids]
+    with app.app_context(), transaction() as db:
+        line_id = db.scalars(select(BasketLine.id).where(BasketLine.basket_id == tabs.basket_id)).first()
+    another = app.test_client()
+    sign_in(another, tabs.family)
+    return [
+        tabs.pay(0, 1520),
+        lambda: submit(tabs.tabs[1], f"/reserver/aiguilhe/{canteen.slug}", {"repas": third}),
+        lambda: submit(another, "/panier/retirer", {"ligne": line_id}),
+    ]
+
+
+def test_a_basket_that_changes_while_it_is_paid(
+    app: Flask, town: Town, sign_in: SignIn, submit: Submit, books_hold: BooksHold
+) -> None:
+    """What is sold is what was counted: the change comes before, and the total is refused, or after, in a new basket."""
+    for _ in range(6):
+        with slow(app, "INSERT INTO orders", "INSERT INTO reservations", seconds=0.01):
+            paid, added, removed = at_once(changing_while_paying(app, town, sign_in, submit))
+        assert (paid.status_code in (303, 409), added.status_code) == (True, 303)
+        assert removed.status_code == (404 if paid.status_code == 303 else 303)
+        books_hold()
+
+
+def test_control_without_locks_something_else_is_sold_than_was_counted(
+    app: Flask, town: Town, read: OpenSession, sign_in: SignIn, submit: Submit
+) -> None:
+    clicks = changing_while_paying(app, town, sign_in, submit)
+    changes = ("INSERT INTO basket_lines", "DELETE FROM basket_lines")
+    with (
+        without_locks(app, begin_on_write=False),
+        slow(app, *changes, seconds=0.15),
+        slow(app, "INSERT INTO orders", seconds=0.5),
+    ):
+        at_once(clicks)
+    with read() as db:
+        found = " ".join(finding.sentence for finding in books.check(db))
+    assert "total n’est pas la somme des repas" in found
 
 
 # --- a right ---
