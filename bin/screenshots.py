@@ -20,12 +20,13 @@ HERE = ROOT / "var" / "screenshots"
 README = ROOT / "docs" / "pictures"
 WIDTHS = {360: 740, 1280: 900}
 FOR_README = {
-    # Its name in docs/pictures: the state and the width.
-    "accueil": ("accueil", 1280),
-    "reserver-telephone": ("calendrier", 360),
-    "panier": ("panier", 1280),
-    "espace-mairie": ("mairie-demandes", 1280),
+    # Its name in docs/pictures: the state, the width, what stands on top of the picture.
+    "accueil": ("accueil", 1280, "body"),
+    "reserver-telephone": ("calendrier-coche", 360, ".period"),
+    "panier": ("panier", 1280, "body"),
+    "espace-mairie": ("mairie-demandes", 1280, "body"),
 }
+FRAME_MILLISECONDS = 300  # in which the letter within a page is drawn
 WHOLE_HEIGHT = "document.documentElement.scrollHeight"
 
 
@@ -60,11 +61,14 @@ def picture(page: Page, name: str) -> None:
     """The whole page at every width, on the telephone in the dark too; for the README what fits on the screen."""
     for width, height in WIDTHS.items():
         page.set_viewport_size({"width": width, "height": height})
-        for shown, wanted in FOR_README.items():
-            if wanted == (name, width):
+        for shown, (state, at, top) in FOR_README.items():
+            if (state, at) == (name, width):
+                page.locator(top).evaluate("element => element.scrollIntoView()")
                 page.screenshot(path=README / f"{shown}.png")
         # A window as high as the page: what stays at the bottom of the window must not lie over the middle.
         page.set_viewport_size({"width": width, "height": max(height, page.evaluate(WHOLE_HEIGHT))})
+        if len(page.frames) > 1:
+            page.wait_for_timeout(FRAME_MILLISECONDS)
         page.screenshot(path=HERE / f"{name}-{width}.png")
         if width == min(WIDTHS):
             page.emulate_media(color_scheme="dark")

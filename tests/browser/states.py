@@ -520,6 +520,14 @@ def _carried(window: Window) -> None:
     window.page.locator("summary").first.click()
 
 
+@state("calendrier-coche", DUPONT)
+def _ticked(window: Window) -> None:
+    window.go(f"{AIGUILHE}?periode=mois:2026-12")
+    for day in ("mardi 1er", "jeudi 3", "vendredi 4"):
+        window.box(f"Louane Dupont, {day} décembre 2026").check()
+    window.box("Théo Dupont, jeudi 3 décembre 2026").check()
+
+
 @state("calendrier-refus", FOUR_CHILDREN)
 def _late_meals(window: Window) -> None:
     window.go(BLAVOZY)
