@@ -22,11 +22,14 @@ WIDTHS = {360: 740, 1280: 900}
 FOR_README = {
     # Its name in docs/pictures: the state, the width, what stands on top of the picture.
     "accueil": ("accueil", 1280, "body"),
-    "reserver-telephone": ("calendrier-coche", 360, ".period"),
+    "reserver-telephone": ("calendrier-coche", 360, "main h1"),
     "panier": ("panier", 1280, "body"),
     "espace-mairie": ("mairie-demandes", 1280, "body"),
 }
 FRAME_MILLISECONDS = 300  # in which the letter within a page is drawn
+TO_THE_TOP = (
+    "element => scrollTo(0, element === document.body ? 0 : element.getBoundingClientRect().top + scrollY - 16)"
+)
 WHOLE_HEIGHT = "document.documentElement.scrollHeight"
 
 
@@ -63,7 +66,8 @@ def picture(page: Page, name: str) -> None:
         page.set_viewport_size({"width": width, "height": height})
         for shown, (state, at, top) in FOR_README.items():
             if (state, at) == (name, width):
-                page.locator(top).evaluate("element => element.scrollIntoView()")
+                page.mouse.move(0, 0)  # nothing is under the pointer
+                page.locator(top).first.evaluate(TO_THE_TOP)
                 page.screenshot(path=README / f"{shown}.png")
         # A window as high as the page: what stays at the bottom of the window must not lie over the middle.
         page.set_viewport_size({"width": width, "height": max(height, page.evaluate(WHOLE_HEIGHT))})
