@@ -43,9 +43,9 @@ class Outcome:
     summary: str | None = None
 
 
-def tests(name: str, database: str, marks: str, workers: int) -> Step:
+def tests(name: str, database: str, marks: str, workers: int, *options: str) -> Step:
     """A pytest run."""
-    spread = ("-n", str(workers)) if workers else ()
+    spread = ("-n", str(workers), *options) if workers else ()
     return Step(name, ("pytest", f"--database={database}", "-m", marks, *spread), database)
 
 
@@ -62,7 +62,8 @@ def steps() -> list[Step]:
         tests("postgresql", "postgresql", "not browser and not race", workers),
         tests("races-sqlite", "sqlite", "race and not browser", 0),
         tests("races-postgresql", "postgresql", "race and not browser", 0),
-        tests("browser", "sqlite", "browser", 0),
+        # Two browsers at most, and each file whole in one of them: its tests share a shop.
+        tests("browser", "sqlite", "browser", min(workers, 2), "--dist=loadfile"),
     ]
 
 
