@@ -29,6 +29,8 @@ class Box(NamedTuple):
     code: str = ""
     name: str = ""
     """In full, for screen readers: "Louane Dupont, jeudi 5 novembre 2026"."""
+    described: str = ""
+    """The ids of what else is to be said of it: its price in the column's head, its deadline."""
     cents: int = 0
     ticked: bool = False
     price: str | None = None
@@ -166,6 +168,7 @@ def _boxes(
                 state,
                 f"{child.id}.{words.iso}",
                 f"{child.name}, {words.long}",
+                f"p{child.id} l{words.iso}",
                 right.cents,
                 meal in ticked,
                 None if common[child.id] is not None else format_euros(right.cents),

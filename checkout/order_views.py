@@ -72,6 +72,7 @@ def order(number: str) -> str:
         cancellable=len(open_until),
         first_limit=min(open_until, default=None),
         booked=sum(meal.state == "confirmed" for meal in meals),
+        ahead=any(meal.state == "confirmed" and meal.day >= paris_day(now) for meal in meals),
     )
 
 

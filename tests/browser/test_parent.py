@@ -149,6 +149,6 @@ def cancel_one(parent: Window, name: str) -> None:
     parent.go("/mes-credits")
     newest = parent.page.get_by_role("row").filter(has_text="Repas annulé")
     expect(newest).to_contain_text(f"Marius {name}, Cantine Aiguilhe, {THURSDAY}")
-    expect(newest).to_contain_text("+ 3,80 €")
+    expect(newest).to_contain_text("+3,80 €")
     expect(newest.locator("[data-label='Solde']")).to_have_text("8,60 €")
     expect(parent.page.locator(".balance-sum")).to_have_text("8,60 €")
