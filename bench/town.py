@@ -8,10 +8,10 @@ from itertools import islice
 
 from flask import Flask
 from itsdangerous import URLSafeTimedSerializer
-from sqlalchemy import insert, select, text
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.orm import Session
 
-from accounts.models import LoginSession
+from accounts.models import Account, LoginSession
 from accounts.queries import digest
 from app import create_app
 from cart.models import Basket, BasketLine
@@ -30,6 +30,7 @@ START = datetime(2026, 11, 19, 8, 0, tzinfo=PARIS).astimezone(UTC)
 """When everything is measured: eight o'clock in Paris on a Thursday of a school week."""
 
 COMMUNE, SERVICE = "aiguilhe", "cantine"
+DOMAIN = "mesure.example.net"
 SECRET_KEY = "a key for measuring only, and long enough to be one"
 DATA_KEY = b"thirty-two bytes for the measure"
 BALANCE_CENTS = 400_000
@@ -65,8 +66,9 @@ class Town:
         """The town that stands in the database already."""
         self.url = url
         self.app = make_app(url)
-        self._buyers = 0
         with self.app.app_context(), reading() as db:
+            named = Account.email.endswith(f"@{DOMAIN}")
+            self._buyers = db.scalar(select(func.count()).select_from(Account).where(named)) or 0
             self.service_id, self.regie_id = db.execute(
                 select(Service.id, Commune.regie_id)
                 .join(Commune, Commune.id == Service.commune_id)
@@ -129,7 +131,7 @@ class Town:
     def _buyer(self, writer: BulkWriter, books: Books, children: int) -> Buyer:
         self._buyers += 1
         before = writer.stamp(START - timedelta(days=80))
-        email = f"acheteur{self._buyers}@mesure.example.net"
+        email = f"acheteur{self._buyers}@{DOMAIN}"
         account_id = writer.add(
             *("accounts", email, "no password", None, "Camille", "Mesure", "06 39 98 99 98"),
             *("1 rue de la Mesure", "43000", "Aiguilhe", "active", before, before, before),
