@@ -9,20 +9,12 @@ from sqlalchemy.orm import Session
 from cart.errors import PaymentUnderWay, TooManyMeals
 from cart.models import Basket, BasketLine
 from cart.rules import MOST_MEALS, Line
-from shop.database import insert_once
+from shop.database import insert_or_touch
 from shop.statements import is_one_of, run, run_all
 
 LIVE_STATES = ("open", "completing")
 
-_LOCKED_LIVE = (
-    select(Basket.id, Basket.state)
-    .where(
-        Basket.household_id == bindparam("household_id"),
-        Basket.regie_id == bindparam("regie_id"),
-        is_one_of(Basket.state, LIVE_STATES),
-    )
-    .with_for_update(key_share=True)
-)
+_IS_LIVE = is_one_of(Basket.state, LIVE_STATES)
 _LINES = insert(BasketLine)
 _TOUCHED = (
     update(Basket)
@@ -42,15 +34,10 @@ def lock_live_basket(db: Session, household_id: int, regie_id: int, now: datetim
 
     Raises `PaymentUnderWay` while it is being paid by card.
     """
-    facts = {"household_id": household_id, "regie_id": regie_id}
-    found = run(db, _LOCKED_LIVE, **facts).first()
-    if found is None:
-        opened = insert_once(db, Basket, {**facts, "state": "open", "created_at": now, "changed_at": now})
-        if opened is not None:
-            return opened
-        # Another tab opened it at this very moment.
-        found = run(db, _LOCKED_LIVE, **facts).one()
-    basket_id, state = found
+    row = {"household_id": household_id, "regie_id": regie_id, "state": "open", "created_at": now, "changed_at": now}
+    basket_id, state = insert_or_touch(
+        db, Basket, row, ("household_id", "regie_id"), _IS_LIVE, "changed_at", (Basket.id, Basket.state)
+    )
     if state == "completing":
         raise PaymentUnderWay
     return int(basket_id)

@@ -57,22 +57,83 @@ _PLACE = select(
     Commune.regie_id,
 ).join(Commune, Commune.id == Service.commune_id)
 
-_PLACE_AND_SEASON = _PLACE.add_columns(
-    select(func.min(Holiday.first_day))
-    .where(Holiday.zone == Commune.zone, Holiday.first_day > bindparam("today"))
-    .correlate(Commune)
-    .scalar_subquery(),
-    select(func.min(SchoolYear.last_day))
-    .where(SchoolYear.zone == Commune.zone, SchoolYear.last_day >= bindparam("today"))
-    .correlate(Commune)
-    .scalar_subquery(),
-).where(Commune.slug == bindparam("commune"), Service.slug == bindparam("service"))
+# What each child of the household may buy at which service, and at what price.
+_RIGHTS = (
+    select(
+        Enrolment.service_id,
+        HouseholdBeneficiary.position,
+        Beneficiary.id.label("child_id"),
+        Beneficiary.first_name,
+        Beneficiary.last_name,
+        Enrolment.tariff_id,
+        Tariff.label,
+        TariffPrice.id.label("price_id"),
+        TariffPrice.cents,
+        Enrolment.valid_from,
+        Enrolment.valid_until,
+        TariffPrice.valid_from.label("price_from"),
+        TariffPrice.valid_until.label("price_until"),
+    )
+    .select_from(Enrolment)
+    .join(
+        HouseholdBeneficiary,
+        and_(
+            HouseholdBeneficiary.household_id == Enrolment.household_id,
+            HouseholdBeneficiary.beneficiary_id == Enrolment.beneficiary_id,
+            HouseholdBeneficiary.archived_at.is_(None),
+        ),
+    )
+    .join(Beneficiary, Beneficiary.id == Enrolment.beneficiary_id)
+    .join(Tariff, Tariff.id == Enrolment.tariff_id)
+    .join(TariffPrice, TariffPrice.tariff_id == Enrolment.tariff_id)
+    .where(Enrolment.household_id == bindparam("household_id"), is_one_of(Enrolment.state, ["approved"]))
+    .subquery()
+)
+
+_PLACE_AND_CHILDREN = (
+    _PLACE.add_columns(
+        select(func.min(Holiday.first_day))
+        .where(Holiday.zone == Commune.zone, Holiday.first_day > bindparam("today"))
+        .correlate(Commune)
+        .scalar_subquery(),
+        select(func.min(SchoolYear.last_day))
+        .where(SchoolYear.zone == Commune.zone, SchoolYear.last_day >= bindparam("today"))
+        .correlate(Commune)
+        .scalar_subquery(),
+        *list(_RIGHTS.c)[2:],
+    )
+    .outerjoin(_RIGHTS, _RIGHTS.c.service_id == Service.id)
+    .where(Commune.slug == bindparam("commune"), Service.slug == bindparam("service"))
+    .order_by(_RIGHTS.c.position, _RIGHTS.c.child_id)
+)
+_PLACE_COLUMNS, _SEASON_COLUMNS = len(Place._fields), len(Season._fields)
 
 
-def find_place(db: Rows, commune_slug: str, service_slug: str, today: date) -> tuple[Place, Season] | None:
-    """The service of that address, and the season of its zone on that day."""
-    row = run(db, _PLACE_AND_SEASON, commune=commune_slug, service=service_slug, today=today).first()
-    return (Place._make(row[:-2]), Season._make(row[-2:])) if row else None
+def find_place(
+    db: Rows, household_id: int, commune_slug: str, service_slug: str, today: date
+) -> tuple[Place, Season, list[Child]] | None:
+    """The service of that address, the season of its zone on that day, and the household's beneficiaries who may or might
+    be booked there, with their tariffs and prices. One statement."""
+    found = run(
+        db, _PLACE_AND_CHILDREN, household_id=household_id, commune=commune_slug, service=service_slug, today=today
+    )
+    if not found:
+        return None
+    names: dict[int, tuple[str, str]] = {}
+    rights: dict[int, list[Right]] = defaultdict(list)
+    for row in found:
+        child_id, first_name, last_name, tariff_id, label, price_id, cents, since, until, price_since, price_until = (
+            row[_PLACE_COLUMNS + _SEASON_COLUMNS :]
+        )
+        if child_id is None:
+            break
+        names[child_id] = (first_name, last_name)
+        begins, ends = max(since, price_since), min(until, price_until or _FAR)
+        if begins <= ends:
+            rights[child_id].append(Right(tariff_id, label, price_id, cents, begins, ends))
+    children = [Child(key, *name, tuple(rights[key])) for key, name in names.items()]
+    place, season = found[0][:_PLACE_COLUMNS], found[0][_PLACE_COLUMNS : _PLACE_COLUMNS + _SEASON_COLUMNS]
+    return Place._make(place), Season._make(season), children
 
 
 _PLACES_OF = _PLACE.where(
@@ -91,71 +152,34 @@ def places_of(db: Rows, household_id: int, today: date) -> list[Place]:
     return [Place._make(row) for row in run(db, _PLACES_OF, household_id=household_id, today=today)]
 
 
-_RIGHTS = (
-    select(
-        Beneficiary.id,
-        Beneficiary.first_name,
-        Beneficiary.last_name,
-        Enrolment.tariff_id,
-        Tariff.label,
-        TariffPrice.id,
-        TariffPrice.cents,
-        Enrolment.valid_from,
-        Enrolment.valid_until,
-        TariffPrice.valid_from,
-        TariffPrice.valid_until,
-    )
-    .select_from(Enrolment)
-    .join(
-        HouseholdBeneficiary,
-        and_(
-            HouseholdBeneficiary.household_id == Enrolment.household_id,
-            HouseholdBeneficiary.beneficiary_id == Enrolment.beneficiary_id,
-            HouseholdBeneficiary.archived_at.is_(None),
-        ),
-    )
-    .join(Beneficiary, Beneficiary.id == Enrolment.beneficiary_id)
-    .join(Tariff, Tariff.id == Enrolment.tariff_id)
-    .join(TariffPrice, TariffPrice.tariff_id == Enrolment.tariff_id)
-    .where(
-        Enrolment.household_id == bindparam("household_id"),
-        Enrolment.service_id == bindparam("service_id"),
-        is_one_of(Enrolment.state, ["approved"]),
-        Enrolment.valid_from <= bindparam("last"),
-        Enrolment.valid_until >= bindparam("first"),
-        TariffPrice.valid_from <= bindparam("last"),
-        or_(TariffPrice.valid_until.is_(None), TariffPrice.valid_until >= bindparam("first")),
-    )
-    .order_by(HouseholdBeneficiary.position, Beneficiary.id)
+# The orders room stands beside this one: its table is known by name only.
+_reservations = table("reservations", column("id"), column("beneficiary_id"), column("service_day_id"), column("state"))
+_is_live = is_one_of(_reservations.c.state, ["held", "confirmed"])
+_is_wanted = and_(
+    ServiceDay.service_id == bindparam("service_id"), ServiceDay.day.between(bindparam("first"), bindparam("last"))
 )
 
-
-def children_of(db: Rows, household_id: int, service_id: int, first: date, last: date) -> dict[int, Child]:
-    """The household's beneficiaries who may be booked at the service between two days, with tariffs and prices."""
-    names: dict[int, tuple[str, str]] = {}
-    rights: dict[int, list[Right]] = defaultdict(list)
-    for (
-        child_id,
-        first_name,
-        last_name,
-        tariff_id,
-        label,
-        price_id,
-        cents,
-        since,
-        until,
-        price_since,
-        price_until,
-    ) in run(db, _RIGHTS, household_id=household_id, service_id=service_id, first=first, last=last):
-        names[child_id] = (first_name, last_name)
-        begins, ends = max(since, price_since), min(until, price_until or _FAR)
-        if begins <= ends:
-            rights[child_id].append(Right(tariff_id, label, price_id, cents, begins, ends))
-    return {
-        child_id: Child(child_id, first_name, last_name, tuple(rights[child_id]))
-        for child_id, (first_name, last_name) in names.items()
-    }
-
+_TAKEN = union_all(
+    select(_reservations.c.service_day_id, _reservations.c.beneficiary_id, literal_column("1").label("booked"))
+    .join(ServiceDay, ServiceDay.id == _reservations.c.service_day_id)
+    .where(
+        _reservations.c.beneficiary_id.in_(
+            select(HouseholdBeneficiary.beneficiary_id).where(
+                HouseholdBeneficiary.household_id == bindparam("household_id")
+            )
+        ),
+        _is_live,
+        _is_wanted,
+    ),
+    select(BasketLine.service_day_id, BasketLine.beneficiary_id, literal_column("0"))
+    .join(Basket, Basket.id == BasketLine.basket_id)
+    .join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)
+    .where(
+        Basket.household_id == bindparam("household_id"),
+        is_one_of(Basket.state, LIVE_STATES),
+        _is_wanted,
+    ),
+).subquery()
 
 _DAYS = (
     select(
@@ -168,58 +192,30 @@ _DAYS = (
         ServiceDay.book_deadline_at,
         ServiceDay.cancel_deadline_at,
         ServiceDay.menu,
+        _TAKEN.c.beneficiary_id,
+        _TAKEN.c.booked,
     )
-    .where(
-        ServiceDay.service_id == bindparam("service_id"), ServiceDay.day.between(bindparam("first"), bindparam("last"))
-    )
+    .outerjoin(_TAKEN, _TAKEN.c.service_day_id == ServiceDay.id)
+    .where(_is_wanted)
     .order_by(ServiceDay.day)
 )
 
 
-def days_between(db: Rows, service_id: int, first: date, last: date) -> dict[date, Day]:
-    """The service days from `first` to `last`, by day, in order."""
-    days = map(Day._make, run(db, _DAYS, service_id=service_id, first=first, last=last))
-    return {day.day: day for day in days}
-
-
-# The orders room stands beside this one: its table is known by name only.
-_reservations = table("reservations", column("id"), column("beneficiary_id"), column("service_day_id"), column("state"))
-_is_live = is_one_of(_reservations.c.state, ["held", "confirmed"])
-
-_TAKEN = union_all(
-    select(_reservations.c.beneficiary_id, ServiceDay.day, literal_column("1"))
-    .join(ServiceDay, ServiceDay.id == _reservations.c.service_day_id)
-    .where(
-        _reservations.c.beneficiary_id.in_(
-            select(HouseholdBeneficiary.beneficiary_id).where(
-                HouseholdBeneficiary.household_id == bindparam("household_id")
-            )
-        ),
-        _is_live,
-        ServiceDay.service_id == bindparam("service_id"),
-        ServiceDay.day.between(bindparam("first"), bindparam("last")),
-    ),
-    select(BasketLine.beneficiary_id, ServiceDay.day, literal_column("0"))
-    .join(Basket, Basket.id == BasketLine.basket_id)
-    .join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)
-    .where(
-        Basket.household_id == bindparam("household_id"),
-        is_one_of(Basket.state, LIVE_STATES),
-        ServiceDay.service_id == bindparam("service_id"),
-        ServiceDay.day.between(bindparam("first"), bindparam("last")),
-    ),
-)
-
-
-def taken(db: Rows, household_id: int, service_id: int, first: date, last: date) -> tuple[set[Meal], set[Meal]]:
-    """The meals that the household's children have already between two days: booked (by anyone), in the basket."""
-    is_booked: set[Meal] = set()
-    is_chosen: set[Meal] = set()
-    for child_id, day, booked in run(
-        db, _TAKEN, household_id=household_id, service_id=service_id, first=first, last=last
-    ):
-        (is_booked if booked else is_chosen).add(Meal(child_id, day))
-    return is_booked, is_chosen
+def days_between(
+    db: Rows, household_id: int, service_id: int, first: date, last: date
+) -> tuple[dict[date, Day], set[Meal], set[Meal]]:
+    """The service days from `first` to `last`, by day, in order; the meals that the household's children have already on
+    them: booked (by anyone), in the basket. One statement."""
+    days: dict[date, Day] = {}
+    booked: set[Meal] = set()
+    in_basket: set[Meal] = set()
+    for row in run(db, _DAYS, household_id=household_id, service_id=service_id, first=first, last=last):
+        *facts, child_id, is_booked = row
+        day = Day._make(facts)
+        days[day.day] = day
+        if child_id is not None:
+            (booked if is_booked else in_basket).add(Meal(child_id, day.day))
+    return days, booked, in_basket
 
 
 class BasketMeal(NamedTuple):

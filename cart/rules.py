@@ -50,6 +50,11 @@ class Child:
     def name(self) -> str:
         return f"{self.first_name} {self.last_name}"
 
+    def between(self, first: date, last: date) -> "Child | None":
+        """The child with what it may buy between two days (both included); nothing when that is nothing."""
+        rights = tuple(right for right in self.rights if right.first <= last and right.last >= first)
+        return Child(self.id, self.first_name, self.last_name, rights) if rights else None
+
 
 class AmbiguousPrice(Exception):
     """Two prices hold for one meal: an error of the catalogue, never a price of our choosing."""

@@ -1,6 +1,6 @@
 """Pages on which meals are chosen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -74,18 +74,22 @@ def _load(
     db: Rows, household_id: int, commune: str, service: str, code: str | None, ticked: set[Meal], now: datetime
 ) -> Choice:
     today = paris_day(now)
-    found = queries.find_place(db, commune, service, today)
+    found = queries.find_place(db, household_id, commune, service, today)
     if found is None:
         raise NotFound
-    place, season = found
+    place, season, family = found
     holidays_end = until_the_holidays(today, season.holidays_start, season.year_end)
     period = read_period(code, today, holidays_end)
     ticked_days = [meal.day for meal in ticked]
     first, last = min([max(period.first, today), *ticked_days]), max([period.last, *ticked_days])
-    children = queries.children_of(db, household_id, place.service_id, first, last)
-    days = queries.days_between(db, place.service_id, first, last)
-    booked, in_basket = queries.taken(db, household_id, place.service_id, first, last)
+    days, booked, in_basket = queries.days_between(db, household_id, place.service_id, first, last)
+    children = _between(family, first, last)
     return Choice(place, period, today, now, holidays_end, children, days, booked, in_basket, ticked)
+
+
+def _between(family: Sequence[Child], first: date, last: date) -> dict[int, Child]:
+    found = [child.between(first, last) for child in family]
+    return {child.id: child for child in found if child is not None}
 
 
 def _page(choice: Choice, problems: list[str] | None = None) -> str:
@@ -209,20 +213,19 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
     household_id, now = the_household_id(), request_now()
     first, last = min(meal.day for meal in ticked), max(meal.day for meal in ticked)
     with transaction() as db:
-        found = queries.find_place(db, commune, service, paris_day(now))
+        found = queries.find_place(db, household_id, commune, service, paris_day(now))
         if found is None:
             raise NotFound
-        place, _season = found
+        place, _season, family = found
         basket_id = operations.lock_live_basket(db, household_id, place.regie_id, now)
-        children = queries.children_of(db, household_id, place.service_id, first, last)
+        children = _between(family, first, last)
         strangers = {meal.beneficiary_id for meal in ticked} - children.keys()
         if strangers:
             # Somebody else's child does not exist for this family; its own may have lost its enrolment meanwhile.
             if not owns_beneficiaries(db, household_id, strangers):
                 raise NotFound
             raise MealsRefused([_("L’inscription d’un bénéficiaire à ce service n’est pas ou plus validée.")])
-        days = queries.days_between(db, place.service_id, first, last)
-        booked, in_basket = queries.taken(db, household_id, place.service_id, first, last)
+        days, booked, in_basket = queries.days_between(db, household_id, place.service_id, first, last)
         lines, problems = choose(ticked, children, days, booked, in_basket, now)
         if problems:
             raise MealsRefused(problems)

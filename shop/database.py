@@ -3,7 +3,7 @@
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from flask import current_app, g
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     DateTime,
     Engine,
@@ -286,6 +287,38 @@ def insert_once(db: Session, model: type[M], values: dict[str, Any]) -> int | No
     """
     key: int | None = run(db, insert_unless_there(db, model, returning=(model.id,)), **values).scalar()
     return key
+
+
+def insert_or_touch(
+    db: Session,
+    model: type[Base],
+    row: dict[str, Any],
+    keys: tuple[str, ...],
+    where: ColumnElement[bool],
+    touched: str,
+    returning: tuple[QueryableAttribute[Any], ...],
+) -> Sequence[Any]:
+    """Insert a row, or lock the one that holds its keys (among those that `where` names) by giving it the new `touched`.
+
+    The columns `returning` of the row that is there then. `where` must be the same object each time.
+    """
+    return run(db, _insert_or_touch(db.connection().dialect.name, model, keys, where, touched, returning), **row).one()
+
+
+@cache
+def _insert_or_touch(
+    dialect: str,
+    model: type[Base],
+    keys: tuple[str, ...],
+    where: ColumnElement[bool],
+    touched: str,
+    returning: tuple[QueryableAttribute[Any], ...],
+) -> Executable:
+    statement = (postgresql if dialect == "postgresql" else sqlite).insert(model)
+    changes = {touched: statement.excluded[touched]}
+    touching = statement.on_conflict_do_update(index_elements=keys, index_where=where, set_=changes)
+    built: Executable = touching.returning(*returning)
+    return built
 
 
 def insert_missing(db: Session, model: type[Base], rows: dict[str, Any] | list[dict[str, Any]]) -> None:

@@ -32,6 +32,7 @@ from tests.races.together import the_database_of
 
 HOUSE = ["baskets", "orders", "payments", "service_days", "ledger_accounts"]
 LOCKING = re.compile(r"FROM (\w+)\b.*?(ORDER BY (\w+)\.id)?\s*FOR (NO KEY )?UPDATE", re.DOTALL)
+TOUCHING = re.compile(r"INSERT INTO (\w+)\b.*ON CONFLICT .* DO UPDATE", re.DOTALL)
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +47,10 @@ def locks(app: Flask) -> Iterator[list[str]]:
     taken: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        touched = TOUCHING.search(statement)
         found = LOCKING.search(statement)
+        if touched and touched[1] not in taken[-1:]:
+            taken.append(touched[1])
         if found:
             assert found[3] == found[1] or found[1] == "baskets", f"not by id: {statement}"
             if found[1] not in taken[-1:]:
