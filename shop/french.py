@@ -49,6 +49,7 @@ def moment(at: datetime) -> str:
     return f"{day_long(at.astimezone(PARIS).date())} à {hour(at)}"
 
 
+@lru_cache(maxsize=4096)
 def moment_short(at: datetime) -> str:
     """ "jeu. 5 nov. à 10 h", in Paris."""
     return f"{day_short(at.astimezone(PARIS).date())} à {hour(at)}"

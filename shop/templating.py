@@ -6,7 +6,7 @@ replaces such a call by its result while it compiles the template, so that it co
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,16 @@ class _Writer(CodeGenerator):
             self.write(")")
         else:
             super().visit_Call(node, frame, forward_caller=forward_caller)
+
+    def blockvisit(self, body: Iterable[nodes.Node], frame: Frame) -> None:
+        """A block is handed up in one piece, not word by word through every template that it is a block of."""
+        if frame.block_frame and frame.buffer is None:
+            self.buffer(frame)
+            super().blockvisit(body, frame)
+            self.writeline(f"yield concat({frame.buffer})")
+            frame.buffer = None
+        else:
+            super().blockvisit(body, frame)
 
     def escapes(self, frame: Frame) -> bool:
         return frame.eval_ctx.autoescape and not frame.eval_ctx.volatile
