@@ -116,15 +116,17 @@ def _connection(db: Rows) -> Connection:
 
 
 def _send(connection: Connection, plan: _Plan, values: Any, many: bool) -> Found:
-    cursor = connection.connection.cursor()
+    cursor, sql = connection.connection.cursor(), plan.sql
     try:
         if connection._has_events or connection.engine._has_events:
-            connection.dispatch.before_cursor_execute(connection, cursor, plan.sql, values, None, many)
-        (cursor.executemany if many else cursor.execute)(plan.sql, values)
+            for listener in connection.dispatch.before_cursor_execute:
+                # As with SQLAlchemy, a listener may change what is sent.
+                sql, values = listener(connection, cursor, sql, values, None, many)
+        (cursor.executemany if many else cursor.execute)(sql, values)
         return plan.read(cursor.fetchall()) if plan.columns else Found()
     except connection.dialect.loaded_dbapi.Error as failure:
         # SQLAlchemy's own: it tells a lost connection, and wraps the driver's error as the house expects it.
-        connection._handle_dbapi_exception(failure, plan.sql, values, cursor, None)
+        connection._handle_dbapi_exception(failure, sql, values, cursor, None)
     finally:
         cursor.close()
 

@@ -23,6 +23,7 @@ from itsdangerous import URLSafeTimedSerializer
 from shop.config import Config
 from tests.conftest import SignIn
 from tests.factory import Person
+from tests.postgres import _die_with_parent as die_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE = 30
@@ -91,6 +92,9 @@ class Server:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=die_with_parent  # noqa: PLW1509 (one system call, no lock taken)
+                if sys.platform == "linux"
+                else None,
             )
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self.process.poll() is None:

@@ -37,7 +37,7 @@ from tests.checkout.provider import Provider
 from tests.conftest import BooksHold, Cleaner, OpenSession, Postbox, SignIn, Submit
 from tests.factory import Family, Town
 from tests.payments.attempts import open_top_up
-from tests.races.together import kinds_of_refusal, slow, succeeded, together, without_fences, without_locks
+from tests.races.together import kinds_of_refusal, meeting, slow, succeeded, together, without_fences, without_locks
 from wallet.models import JournalEntry, LedgerAccount
 
 pytestmark = pytest.mark.race
@@ -358,7 +358,7 @@ def test_control_without_locks_the_balance_is_not_what_moved(
     fences = ("orders.uq_orders_basket", "reservations.uq_reservations_live")
     with without_fences(app, cleaner.clean, *fences):
         _family, things = topping_up_while_paying(app, town, days=1)
-        with without_locks(app, begin_on_write=False), slow(app, "INSERT INTO postings"):
+        with without_locks(app, begin_on_write=False), meeting(app, "INSERT INTO postings"):
             together(app, things)
         with read() as db:
             found = " ".join(finding.sentence for finding in books.check(db))
@@ -371,9 +371,9 @@ def test_control_without_locks_the_balance_is_not_what_moved(
 def roads(
     app: Flask, town: Town, provider: Provider, sign_in: SignIn, submit: Submit
 ) -> list[Callable[[], TestResponse]]:
-    """A paid order that webhook, return and "verify" tell of, four times each, at the shop's door."""
+    """A paid order that the webhook tells of four times, and the browser's return and "verify" twice each, at the door."""
     family = town.family()
-    clients = [app.test_client() for _ in range(9)]
+    clients = [app.test_client() for _ in range(5)]
     for client in clients:
         sign_in(client, family)
     basket_id = town.basket(family, town.aiguilhe.canteen, town.aiguilhe.canteen.open_days(town.now)[:2])
@@ -453,7 +453,7 @@ def test_control_without_locks_it_is_confirmed_more_than_once(
     app: Flask, town: Town, provider: Provider, confirmations: list[int], sign_in: SignIn, submit: Submit
 ) -> None:
     clicks = roads(app, town, provider, sign_in, submit)
-    with without_locks(app, begin_on_write=False), slow(app, "UPDATE payments"):
+    with without_locks(app, begin_on_write=False), meeting(app, "UPDATE payments"):
         at_once(clicks)
     assert len(confirmations) > 1
 

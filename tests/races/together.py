@@ -6,7 +6,7 @@ And switching guards off, one by one, so that each race is seen to do damage whe
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from flask import Flask
@@ -67,6 +67,28 @@ def slow(app: Flask, *beginnings: str, seconds: float = 0.03) -> Iterator[None]:
     def wait(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         if statement.startswith(beginnings):
             time.sleep(seconds)
+
+    event.listen(engine, "before_cursor_execute", wait)
+    try:
+        yield
+    finally:
+        event.remove(engine, "before_cursor_execute", wait)
+
+
+@contextmanager
+def meeting(app: Flask, beginning: str) -> Iterator[None]:
+    """Two of them wait for each other before the first statement that begins so: a control needs no luck.
+
+    Where a guard keeps the second away, the first goes on alone after a while.
+    """
+    engine = the_database_of(app).engine
+    two, met = threading.Barrier(2), threading.Event()
+
+    def wait(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement.startswith(beginning) and not met.is_set():
+            with suppress(threading.BrokenBarrierError):
+                two.wait(10)
+            met.set()
 
     event.listen(engine, "before_cursor_execute", wait)
     try:
