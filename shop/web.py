@@ -1,6 +1,5 @@
 """What every page shares: headers, errors, what templates may count on, and where links in letters point."""
 
-import hashlib
 import secrets
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,9 +7,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask, Response, current_app, has_request_context, render_template, request
-from flask.sessions import SecureCookieSessionInterface
 from flask_wtf.csrf import CSRFError, CSRFProtect
-from itsdangerous import Signer, URLSafeTimedSerializer
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -63,24 +60,10 @@ class Words(UnicodeConverter):
         return value
 
 
-class Cookies(SecureCookieSessionInterface):
-    """Flask's signed cookies, by SHA-256, which the interpreter computes in C; the signer is made once."""
-
-    digest_method = staticmethod(hashlib.sha256)
-
-    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
-        signers: dict[str, URLSafeTimedSerializer | None] = app.extensions.setdefault("shop.cookies", {})
-        key = str(app.secret_key)
-        if key not in signers:
-            signers[key] = super().get_signing_serializer(app)
-        return signers[key]
-
-
 class Shop(Flask):
     """The application. A request whose transaction the database refused is tried again, whole."""
 
     jinja_environment = FoldingEnvironment
-    session_interface = Cookies()
 
     def __init__(self, *names: Any, **options: Any) -> None:
         super().__init__(*names, **options)
@@ -262,7 +245,6 @@ def init_web(app: Flask) -> None:
         hops = config.proxy_count
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     app.teardown_appcontext(let_go_of_rows)
-    Signer.default_digest_method = staticmethod(hashlib.sha256)  # Flask-WTF's tokens too
     csrf.init_app(app)
     app.after_request(_add_headers(app))
     app.register_error_handler(CSRFError, _on_csrf_error)
