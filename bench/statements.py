@@ -42,7 +42,6 @@ def counting(engine: Engine) -> Iterator[Tally]:
     tally = Tally()
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        # SQLite's BEGIN is sent by us, PostgreSQL's by its driver, unseen: neither is counted.
         if not statement.startswith("BEGIN"):
             tally.sent.append(statement)
 

@@ -98,7 +98,7 @@ class Town:
         """Let the database finish what a large import leaves to be done, so that nothing of it is measured."""
         database = self.app.extensions["shop.database"]
         with database.engine.connect() as connection:
-            plain = connection.execution_options(isolation_level="AUTOCOMMIT", reading=True)
+            plain = connection.execution_options(begin=None)
             if database.is_sqlite:
                 plain.exec_driver_sql("ANALYZE")
                 plain.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")

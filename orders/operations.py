@@ -127,21 +127,16 @@ def cancel_lines(db: Session, reservation_ids: Sequence[int], account_id: int, n
     )
 
 
+_PLACES = (
+    select(Reservation.service_day_id, func.count().label("places"))
+    .where(Reservation.order_id == bindparam("order_id"), is_one_of(Reservation.state, ["held", "confirmed"]))
+    .group_by(Reservation.service_day_id)
+    .subquery()
+)
 _COUNT_PLACES = (
     update(ServiceDay)
-    .where(ServiceDay.id.in_(select(Reservation.service_day_id).where(Reservation.order_id == bindparam("order_id"))))
-    .values(
-        booked_count=ServiceDay.booked_count
-        + bindparam("sign", type_=Integer)
-        * select(func.count())
-        .where(
-            Reservation.service_day_id == ServiceDay.id,
-            Reservation.order_id == bindparam("order_id"),
-            is_one_of(Reservation.state, ["held", "confirmed"]),
-        )
-        .correlate(ServiceDay)
-        .scalar_subquery()
-    )
+    .where(ServiceDay.id == _PLACES.c.service_day_id)
+    .values(booked_count=ServiceDay.booked_count + bindparam("sign", type_=Integer) * _PLACES.c.places)
 )
 
 

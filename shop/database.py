@@ -93,8 +93,17 @@ class Row(Base):
     id: Mapped[int] = mapped_column(Key, primary_key=True, sort_order=-1)
 
 
+BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN ISOLATION LEVEL READ COMMITTED"}
+"""How a writing transaction begins."""
+FREEZE = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
+"""How one begins that sees the same moment until its end."""
+
+
 def make_engine(url: str, pool_size: int = 10) -> Engine:
     """An engine with the settings that keep money safe.
+
+    No driver begins a transaction by itself: on both databases ours is the only BEGIN, and reading needs none. The execution
+    option `begin` names another one, or none.
 
     SQLite: WAL, `synchronous=FULL`, foreign keys on, a busy timeout, and a `BEGIN IMMEDIATE` for every writing
     transaction (with the library's own deferred BEGIN, concurrent read-then-write transactions lose updates or fail).
@@ -104,63 +113,57 @@ def make_engine(url: str, pool_size: int = 10) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(
-            parsed,
-            pool_size=pool_size,
-            max_overflow=0,
-            hide_parameters=True,
-            connect_args={"timeout": BUSY_TIMEOUT_SECONDS},
-        )
-
-        @event.listens_for(engine, "connect")
-        def prepare(connection: sqlite3.Connection, _record: object) -> None:
-            # No BEGIN from the driver: ours is the only one.
-            connection.isolation_level = None
-            cursor = connection.cursor()
-            for pragma in (
-                "journal_mode=WAL",
-                "synchronous=FULL",
-                "foreign_keys=ON",
-                f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}",
-                "cache_size=-65536",
-            ):
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
-
-        @event.listens_for(engine, "begin")
-        def begin(connection: Any) -> None:
-            if not connection.get_execution_options().get("reading"):
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-        return engine
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    return create_engine(
+        settings: dict[str, Any] = {"timeout": BUSY_TIMEOUT_SECONDS}
+    else:
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        # As long as SQLite waits; without it somebody who forgets to commit stops every payment.
+        options = parsed.query.get("options", f"-c lock_timeout={BUSY_TIMEOUT_SECONDS}s")
+        settings = {"application_name": "cantine-facile", "options": options}
+    engine = create_engine(
         parsed,
         pool_size=pool_size,
         max_overflow=0,
-        pool_pre_ping=False,
         pool_use_lifo=True,
-        isolation_level="READ COMMITTED",
         hide_parameters=True,
-        # As long as SQLite waits; without it somebody who forgets to commit stops every payment.
-        connect_args={
-            "application_name": "cantine-facile",
-            "options": parsed.query.get("options", f"-c lock_timeout={BUSY_TIMEOUT_SECONDS}s"),
-        },
+        connect_args=settings,
     )
+    event.listen(engine, "connect", _prepare_sqlite if engine.dialect.name == "sqlite" else _prepare_postgresql)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}",
+        "cache_size=-65536",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _prepare_postgresql(connection: Any, _record: object) -> None:
+    connection.autocommit = True
+
+
+def _begin(connection: Connection) -> None:
+    words = connection.get_execution_options().get("begin", BEGIN[connection.dialect.name])
+    if words:
+        connection.exec_driver_sql(words)
 
 
 class Database:
-    """The engine of one application and the two ways to use it."""
+    """The engine of one application and the ways to use it."""
 
     def __init__(self, url: str) -> None:
         self.engine = make_engine(url)
-        # On SQLite a reader needs no BEGIN (each statement sees what is committed); on PostgreSQL this saves two round
-        # trips a page. A page never writes in it: `reading()` gives no commit.
-        self.readers = self.engine.execution_options(
-            **({"reading": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"})
-        )
+        # Each statement sees what is committed then. A page never writes in it: `reading()` gives no commit.
+        self.readers = self.engine.execution_options(begin=None)
 
     @property
     def is_sqlite(self) -> bool:
@@ -177,12 +180,8 @@ class Database:
 
     def frozen_reader(self) -> Session:
         """A session for reading the database as it stands at its first statement."""
-        if self.is_sqlite:
-            session = self.reader()
-            session.connection().exec_driver_sql("BEGIN")
-            return session
-        options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        return Session(self.engine.execution_options(**options), expire_on_commit=False, autoflush=False)
+        frozen = self.engine.execution_options(begin=FREEZE[self.engine.dialect.name])
+        return Session(frozen, expire_on_commit=False, autoflush=False)
 
 
 _open_transaction: ContextVar[bool] = ContextVar("open_transaction", default=False)

@@ -112,7 +112,11 @@ def _connection(db: Rows) -> Connection:
         return db
     if db.autoflush:
         db.flush()
-    return db.connection()
+    connection: Connection | None = db.info.get("connection")
+    if connection is None or connection.closed:
+        # Kept, because a session looks for it anew each time.
+        connection = db.info["connection"] = db.connection()
+    return connection
 
 
 def _send(connection: Connection, plan: _Plan, values: Any, many: bool) -> Found:

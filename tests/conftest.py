@@ -258,7 +258,7 @@ def books_hold(app: Flask) -> BooksHold:
 
 @dataclass
 class Statements:
-    """The SQL that was sent to the database. `BEGIN` is not counted: PostgreSQL's driver sends it unseen."""
+    """The SQL that was sent to the database. `BEGIN` is not counted, as `COMMIT`, which the driver sends unseen."""
 
     sent: list[str] = field(default_factory=list)
 

@@ -569,8 +569,15 @@ def _stale_total(window: Window) -> None:
 
 @state("panier-refus", TROUBLED)
 def _refused_basket(window: Window) -> None:
+    # The page offers no payment any more; one that was opened before did, and its button still sends this.
     window.go("/panier")
-    window.page.get_by_role("button", name=re.compile("^Payer par Carte Bancaire")).click()
+    window.evaluate("""() => {
+        const form = document.querySelector("form[action$='/retirer']");
+        const basket = Object.assign(document.createElement("input"), {name: "panier", value: "%s"});
+        form.action = "/panier/payer/carte";
+        form.append(basket);
+        form.requestSubmit();
+    }""")
 
 
 page("recharger", "/recharger", DUPONT)

@@ -185,10 +185,10 @@ def busy_town(town: Town, write: OpenSession) -> Town:
 def without_fences(app: Flask, *tables: str) -> Iterator[Session]:
     """A session in which these tables have no constraint and no trigger; all of it is undone at the end."""
     database = app.extensions["shop.database"]
-    with database.engine.connect().execution_options(reading=True) as connection:
+    with database.engine.connect().execution_options(begin=None) as connection:
         if database.is_sqlite:
             connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
-            connection.exec_driver_sql("BEGIN")
+        connection.exec_driver_sql("BEGIN")
         for table in tables:
             connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {table}_before")
             connection.exec_driver_sql(f"CREATE TABLE {table} AS SELECT * FROM {table}_before")

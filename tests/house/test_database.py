@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from checkout import books
 from shop import audit, schema
-from shop.database import Base, Database, reading, transaction
+from shop.database import BEGIN, FREEZE, Base, Database, reading, snapshot, transaction
 from tests.conftest import START, CountStatements, OpenSession
 from tests.factory import Town, add
 from wallet.models import JournalEntry, LedgerAccount, Posting
@@ -42,15 +42,18 @@ def test_pragmas_of_a_pooled_connection_keep_money_safe(app: Flask) -> None:
     assert seen == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
 
 
-def test_a_transaction_begins_immediate_and_a_reader_does_not_begin(app: Flask, statements: CountStatements) -> None:
-    only_on(app, "sqlite")
+def test_a_transaction_begins_by_our_word_and_a_reader_does_not_begin(app: Flask, statements: CountStatements) -> None:
     with app.app_context():
         with statements() as writing, transaction() as db:
             db.execute(text("SELECT 1"))
         with statements() as looking, reading() as db:
             db.execute(text("SELECT 1"))
-    assert writing.sent == ["BEGIN IMMEDIATE", "SELECT 1"]
+        with statements() as freezing, snapshot() as db:
+            db.execute(text("SELECT 1"))
+    name = database_of(app).engine.dialect.name
+    assert writing.sent == [BEGIN[name], "SELECT 1"]
     assert looking.sent == ["SELECT 1"]
+    assert freezing.sent == [FREEZE[name], "SELECT 1"]
 
 
 def test_a_second_writer_waits_for_the_first(app: Flask) -> None:

@@ -235,7 +235,7 @@ def test_a_storm_of_serialization_failures_is_waited_out_or_said(
     """F8: thirty families buy the same day at once in a shop at REPEATABLE READ, where each is told to begin anew."""
     database = the_database_of(app)
     purchases = [purchase_at(app, town, read, sign_in, submit) for _ in range(30)]
-    strict, usual = database.engine.execution_options(isolation_level="REPEATABLE READ"), database.engine
+    strict, usual = database.engine.execution_options(begin="BEGIN ISOLATION LEVEL REPEATABLE READ"), database.engine
     answers: list[TestResponse] = []
     gate = threading.Barrier(len(purchases))
 

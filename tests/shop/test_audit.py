@@ -32,9 +32,9 @@ def trail(town: Town, write: OpenSession) -> Town:
 @contextmanager
 def tampering(app: Flask) -> Iterator[Session]:
     """A session without the triggers that refuse it; all of it is undone at the end."""
-    with app.extensions["shop.database"].engine.connect().execution_options(reading=True) as connection:
+    with app.extensions["shop.database"].engine.connect().execution_options(begin=None) as connection:
+        connection.exec_driver_sql("BEGIN")
         if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN")
             for verb in ("update", "delete"):
                 connection.exec_driver_sql(f"DROP TRIGGER audit_lines_no_{verb}")
         else:
