@@ -569,15 +569,14 @@ def _stale_total(window: Window) -> None:
 
 @state("panier-refus", TROUBLED)
 def _refused_basket(window: Window) -> None:
-    # The page offers no payment any more; one that was opened before did, and its button still sends this.
     window.go("/panier")
-    window.evaluate("""() => {
-        const form = document.querySelector("form[action$='/retirer']");
-        const basket = Object.assign(document.createElement("input"), {name: "panier", value: "%s"});
+    # Its page offers no payment; one that was opened before the trouble did, and its button still sends this.
+    window.evaluate("""
+        const form = document.querySelector("form[action$='/nouveaux-prix']");
+        form.append(Object.assign(document.createElement("input"), {name: "total", value: "1"}));
         form.action = "/panier/payer/carte";
-        form.append(basket);
-        form.requestSubmit();
-    }""")
+    """)
+    window.button("Accepter les nouveaux prix").click()
 
 
 page("recharger", "/recharger", DUPONT)
