@@ -2,53 +2,64 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from cart.errors import PaymentUnderWay, TooManyMeals
 from cart.models import Basket, BasketLine
 from cart.rules import MOST_MEALS, Line
-from shop.database import insert_or_touch
-from shop.statements import is_one_of, run, run_all
+from shop.database import Key, insert_or_touch
+from shop.statements import as_rows, is_one_of, numbers, run
 
 LIVE_STATES = ("open", "completing")
 
 _IS_LIVE = is_one_of(Basket.state, LIVE_STATES)
-_LINES = insert(BasketLine)
-_TOUCHED = (
-    update(Basket)
-    .where(Basket.id == bindparam("touched_id"))
-    .values(changed_at=bindparam("now"))
-    .returning(select(func.count()).where(BasketLine.basket_id == bindparam("touched_id")).scalar_subquery())
+_LINES_HELD = (
+    # Named as text: what stands in RETURNING is not correlated by itself.
+    select(func.count()).where(BasketLine.basket_id == literal_column("baskets.id")).scalar_subquery().label("lines")
+)
+_NEW_LINES = insert(BasketLine).from_select(
+    ["basket_id", *Line._fields], select(bindparam("basket_id", type_=Key), *numbers(*Line._fields).c)
 )
 _STATE_SET = (
     update(Basket)
     .where(Basket.id == bindparam("moved_id"))
     .values(state=bindparam("to_state"), changed_at=bindparam("now"))
 )
+_LEFT_OPEN = _STATE_SET.where(
+    Basket.household_id == bindparam("household"), is_one_of(Basket.state, ["open"])
+).returning(Basket.id)
 
 
-def lock_live_basket(db: Session, household_id: int, regie_id: int, now: datetime) -> int:
-    """Lock the household's basket at the régie, a new one when there is none; its id.
+class LiveBasket(NamedTuple):
+    """A basket that the caller has locked, and how many meals were in it."""
+
+    id: int
+    lines: int
+
+
+def lock_live_basket(db: Session, household_id: int, regie_id: int, now: datetime) -> LiveBasket:
+    """Lock the household's basket at the régie, a new one when there is none; it counts as changed now.
 
     Raises `PaymentUnderWay` while it is being paid by card.
     """
     row = {"household_id": household_id, "regie_id": regie_id, "state": "open", "created_at": now, "changed_at": now}
-    basket_id, state = insert_or_touch(
-        db, Basket, row, ("household_id", "regie_id"), _IS_LIVE, "changed_at", (Basket.id, Basket.state)
+    basket_id, state, lines = insert_or_touch(
+        db, Basket, row, ("household_id", "regie_id"), _IS_LIVE, "changed_at", (Basket.id, Basket.state, _LINES_HELD)
     )
     if state == "completing":
         raise PaymentUnderWay
-    return int(basket_id)
+    return LiveBasket(basket_id, lines)
 
 
-def add_lines(db: Session, basket_id: int, lines: Sequence[Line], now: datetime) -> None:
-    """Put meals into a basket that the caller has locked. Raises `TooManyMeals`."""
-    run_all(db, _LINES, [{"basket_id": basket_id, **line._asdict()} for line in lines])
-    count = run(db, _TOUCHED, touched_id=basket_id, now=now).scalar()
-    if count is not None and count > MOST_MEALS:
+def add_lines(db: Session, basket: LiveBasket, lines: Sequence[Line]) -> None:
+    """Put meals into the basket. Raises `TooManyMeals`: a bound for the pages' sake, which a second tab at the same moment
+    may pass by what it adds."""
+    if basket.lines + len(lines) > MOST_MEALS:
         raise TooManyMeals(MOST_MEALS)
+    run(db, _NEW_LINES, basket_id=basket.id, rows=as_rows(lines))
 
 
 def remove_lines(db: Session, household_id: int, line_ids: Sequence[int], now: datetime) -> int:
@@ -89,6 +100,12 @@ def touch(db: Session, basket_id: int, now: datetime) -> None:
     db.execute(
         update(Basket).where(Basket.id == basket_id).values(changed_at=now).execution_options(synchronize_session=False)
     )
+
+
+def leave_open(db: Session, household_id: int, basket_id: int, state: str, now: datetime) -> bool:
+    """Lock the household's basket of that id and move it out of `open`; whether it was there and open."""
+    facts = {"moved_id": basket_id, "household": household_id, "to_state": state, "now": now}
+    return run(db, _LEFT_OPEN, **facts).first() is not None
 
 
 def set_state(db: Session, basket_id: int, state: str, now: datetime) -> None:

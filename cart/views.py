@@ -217,7 +217,7 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
         if found is None:
             raise NotFound
         place, _season, family = found
-        basket_id = operations.lock_live_basket(db, household_id, place.regie_id, now)
+        basket = operations.lock_live_basket(db, household_id, place.regie_id, now)
         children = _between(family, first, last)
         strangers = {meal.beneficiary_id for meal in ticked} - children.keys()
         if strangers:
@@ -230,6 +230,6 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
         if problems:
             raise MealsRefused(problems)
         if lines:
-            operations.add_lines(db, basket_id, lines, now)
+            operations.add_lines(db, basket, lines)
     flash(_("%(meals)s dans votre panier. Non payé = non réservé.", meals=plural(len(ticked), "repas")), "ok")
     return redirect(url_for("checkout.basket"), 303)

@@ -49,9 +49,9 @@ def _load(number: str) -> tuple[OrderFacts, list[OrderMeal], queries.PaymentFact
         found = queries.find_order(db, the_household_id(), number)
         if found is None:
             raise NotFound
-        meals = queries.meals_of_order(db, found.id)
-        payment = queries.payment_of_order(db, found.id) if found.state == "pending" else None
-    return found, meals, payment
+        order, meals = found
+        payment = queries.payment_of_order(db, order.id) if order.state == "pending" else None
+    return order, meals, payment
 
 
 @blueprint.get("/commandes/<number>")

@@ -113,14 +113,24 @@ _MEALS = (
 )
 
 
-_ORDER_BY_NUMBER = _ORDER.where(Order.number == bindparam("number"), Order.household_id == bindparam("household_id"))
+# An order has at least one meal: one statement reads both.
+_ORDER_BY_NUMBER = (
+    _MEALS.add_columns(*_ORDER.selected_columns)
+    .join(Order, Order.id == Reservation.order_id)
+    .join(Regie, Regie.id == Order.regie_id)
+    .join(Account, Account.id == Order.account_id)
+    .where(Order.number == bindparam("number"), Order.household_id == bindparam("household_id"))
+)
 _MEALS_OF_ORDER = _MEALS.where(Reservation.order_id == bindparam("order_id"))
 
 
-def find_order(db: Session, household_id: int, number: str) -> OrderFacts | None:
-    """The household's order of that number."""
-    row = run(db, _ORDER_BY_NUMBER, number=number, household_id=household_id).first()
-    return OrderFacts._make(row) if row else None
+def find_order(db: Session, household_id: int, number: str) -> tuple[OrderFacts, list[OrderMeal]] | None:
+    """The household's order of that number and its meals, by service and day."""
+    found = run(db, _ORDER_BY_NUMBER, number=number, household_id=household_id)
+    if not found:
+        return None
+    width = len(OrderMeal._fields)
+    return OrderFacts._make(found[0][width:]), [OrderMeal._make(row[:width]) for row in found]
 
 
 def get_order(db: Session, order_id: int) -> OrderFacts:

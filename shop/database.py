@@ -174,10 +174,6 @@ class Database:
         """A session for one transaction."""
         return Session(self.engine, expire_on_commit=False, autoflush=True)
 
-    def reader(self) -> Session:
-        """A session for reading."""
-        return Session(self.readers, expire_on_commit=False, autoflush=False)
-
     def frozen_reader(self) -> Session:
         """A session for reading the database as it stands at its first statement."""
         frozen = self.engine.execution_options(begin=FREEZE[self.engine.dialect.name])
@@ -218,17 +214,6 @@ def transaction() -> Iterator[Session]:
 
 
 @contextmanager
-def reading() -> Iterator[Session]:
-    """A session to read with. What is written in it is thrown away."""
-    session = the_database().reader()
-    try:
-        yield session
-    finally:
-        session.rollback()
-        session.close()
-
-
-@contextmanager
 def snapshot() -> Iterator[Session]:
     """A session whose statements all see the same moment, whatever is written meanwhile: for reads that take long."""
     session = the_database().frozen_reader()
@@ -237,6 +222,18 @@ def snapshot() -> Iterator[Session]:
     finally:
         session.rollback()
         session.close()
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session to read with, on the connection of `rows`. What is written in it is thrown away."""
+    with rows() as connection:
+        session = Session(connection, expire_on_commit=False, autoflush=False)
+        try:
+            yield session
+        finally:
+            session.rollback()
+            session.close()
 
 
 @contextmanager
@@ -295,7 +292,7 @@ def insert_or_touch(
     keys: tuple[str, ...],
     where: ColumnElement[bool],
     touched: str,
-    returning: tuple[QueryableAttribute[Any], ...],
+    returning: tuple[QueryableAttribute[Any] | ColumnElement[Any], ...],
 ) -> Sequence[Any]:
     """Insert a row, or lock the one that holds its keys (among those that `where` names) by giving it the new `touched`.
 
@@ -311,7 +308,7 @@ def _insert_or_touch(
     keys: tuple[str, ...],
     where: ColumnElement[bool],
     touched: str,
-    returning: tuple[QueryableAttribute[Any], ...],
+    returning: tuple[QueryableAttribute[Any] | ColumnElement[Any], ...],
 ) -> Executable:
     statement = (postgresql if dialect == "postgresql" else sqlite).insert(model)
     changes = {touched: statement.excluded[touched]}

@@ -5,14 +5,27 @@ of them and a purchase thirty, and to build one anew takes many times as long as
 its way through the compiled cache and a `CursorResult` takes as long again as driver and database together.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Executable, literal_column
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Executable,
+    String,
+    Subquery,
+    bindparam,
+    literal_column,
+    select,
+)
 from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import QueryableAttribute, Session
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeEngine
 
 Rows = Session | Connection
@@ -97,6 +110,55 @@ def run_all(db: Rows, statement: Executable, rows: Sequence[Mapping[str, Any]]) 
         answer = connection.execute(statement, rows)
         return Found(answer.all()) if answer.returns_rows else Found()
     return _send(connection, plan, [plan.values(row) for row in rows], many=True)
+
+
+class _Elements(GenericFunction[Any]):
+    """The elements of a JSON array, as rows with one column `value`."""
+
+    name = "elements"
+    inherit_cache = True
+
+
+class _Item(GenericFunction[int]):
+    """The whole number at a place in a JSON array."""
+
+    name = "item"
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(_Elements, "sqlite")
+def _elements_sqlite(element: _Elements, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_Elements, "postgresql")
+def _elements_postgresql(element: _Elements, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_array_elements(({compiler.process(element.clauses, **options)})::json)"
+
+
+@compiles(_Item, "sqlite")
+def _item_sqlite(element: _Item, compiler: SQLCompiler, **options: Any) -> str:
+    value, place = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"json_extract({value}, '$[{place}]')"
+
+
+@compiles(_Item, "postgresql")
+def _item_postgresql(element: _Item, compiler: SQLCompiler, **options: Any) -> str:
+    value, place = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({value} ->> {place})::bigint"
+
+
+def numbers(*names: str) -> Subquery:
+    """Rows of whole numbers in these columns, however many, in one value `rows` of the statement; see `as_rows`."""
+    elements = _Elements(bindparam("rows", type_=String)).table_valued("value").alias("elements")
+    columns = [_Item(elements.c.value, literal_column(str(place))).label(name) for place, name in enumerate(names)]
+    return select(*columns).select_from(elements).subquery("numbers")
+
+
+def as_rows(rows: Iterable[Sequence[int]]) -> str:
+    """What a statement with `numbers` takes as its `rows`."""
+    return json.dumps(list(rows), separators=(",", ":"))
 
 
 def is_one_of(column: QueryableAttribute[str] | ColumnElement[str], words: Iterable[str]) -> ColumnElement[bool]:

@@ -16,6 +16,7 @@ from werkzeug.routing import IntegerConverter, Map, UnicodeConverter, Validation
 from shop import french
 from shop.access import ask_nobody_who_it_is, find_visitor
 from shop.config import ROOT, Config
+from shop.cookies import Cookies, csrf_token
 from shop.database import is_contention, is_unreachable, let_go_of_rows, retried
 from shop.errors import Busy, Refusal, TooMany
 from shop.templating import FoldingEnvironment, init_templates
@@ -64,6 +65,7 @@ class Shop(Flask):
     """The application. A request whose transaction the database refused is tried again, whole."""
 
     jinja_environment = FoldingEnvironment
+    session_interface = Cookies()
 
     def __init__(self, *names: Any, **options: Any) -> None:
         super().__init__(*names, **options)
@@ -121,18 +123,19 @@ def content_security_policy(app: Flask) -> str:
 
 
 def _add_headers(app: Flask) -> Callable[[Response], Response]:
-    policy = content_security_policy(app)
     config: Config = app.extensions["shop.config"]
+    usual = [
+        (name.lower(), name, value)
+        for name, value in (
+            *file_headers(config).items(),
+            ("Content-Security-Policy", content_security_policy(app)),
+            ("Cache-Control", "no-store"),
+        )
+    ]
 
     def add(response: Response) -> Response:
-        headers = response.headers
-        for name, value in HEADERS.items():
-            headers.setdefault(name, value)
-        headers.setdefault("Content-Security-Policy", policy)
-        if config.secure_cookies:
-            headers.update(TRANSPORT)
-        if "Cache-Control" not in headers:
-            headers["Cache-Control"] = "no-store"
+        there = {name.lower() for name, _value in response.headers}
+        response.headers.extend([(name, value) for lower, name, value in usual if lower not in there])
         return response
 
     return add
@@ -256,9 +259,11 @@ def init_web(app: Flask) -> None:
     environment = app.jinja_env
     environment.filters.update(french.FILTERS)
     environment.globals.update(
-        **french.GLOBALS, site=Site(config.site_name, config.demo, not config.production), link_to=link_to
+        **french.GLOBALS,
+        site=Site(config.site_name, config.demo, not config.production),
+        link_to=link_to,
     )
 
     @app.context_processor
     def give() -> dict[str, Any]:
-        return {"visitor": find_visitor() if has_request_context() else None}
+        return {"visitor": find_visitor() if has_request_context() else None, "csrf_token": csrf_token}

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from shop.database import AnySelect, Key, insert_missing, insert_unless_there
-from shop.statements import run, run_all
+from shop.database import AnySelect, insert_missing, insert_unless_there
+from shop.statements import as_rows, numbers, run, run_all
 from wallet.errors import BalanceTooShort, KeyReused
 from wallet.models import JournalEntry, LedgerAccount, Posting
 
@@ -53,11 +53,13 @@ class Entry:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-_POSTINGS = insert(Posting)
+_NEW_POSTINGS = numbers("entry_id", "ledger_account_id", "regie_id", "cents", "balance_cents")
+_POSTINGS = insert(Posting).from_select(list(_NEW_POSTINGS.c.keys()), select(*_NEW_POSTINGS.c))
+_CHANGES = numbers("account", "change")
 _BALANCES = (
     update(LedgerAccount)
-    .where(LedgerAccount.id == bindparam("account"))
-    .values(balance_cents=LedgerAccount.balance_cents + bindparam("change", type_=Key))
+    .where(LedgerAccount.id == _CHANGES.c.account)
+    .values(balance_cents=LedgerAccount.balance_cents + _CHANGES.c.change)
 )
 
 
@@ -135,20 +137,12 @@ def _post(db: Session, regie_id: int, entries: Sequence[Entry], ids: dict[str, i
             balances[ref] = before + cents
             if ref.kind == "wallet" and balances[ref] < 0:
                 raise BalanceTooShort(before, -cents)
-            postings.append(
-                {
-                    "entry_id": ids[entry.key],
-                    "ledger_account_id": accounts[ref][0],
-                    "regie_id": regie_id,
-                    "cents": cents,
-                    "balance_cents": balances[ref],
-                }
-            )
-    run_all(db, _POSTINGS, postings)
+            postings.append((ids[entry.key], accounts[ref][0], regie_id, cents, balances[ref]))
+    run(db, _POSTINGS, rows=as_rows(postings))
     # Relative, and under the CHECK on wallets: even without the lock above it could not spend what is not there.
-    amounts = [{"account": accounts[ref][0], "change": cents} for ref, cents in changes.items() if cents]
+    amounts = [(accounts[ref][0], cents) for ref, cents in changes.items() if cents]
     if amounts:
-        run_all(db, _BALANCES, amounts)
+        run(db, _BALANCES, rows=as_rows(amounts))
 
 
 @cache

@@ -232,9 +232,9 @@ class Walk(RuleBasedStateMachine):
 
         def put(db: Any, now: datetime) -> int:
             household_id = self.families[family].household_id
-            basket_id = cart.operations.lock_live_basket(db, household_id, self.town.regie_id, now)
-            cart.operations.add_lines(db, basket_id, lines, now)
-            return basket_id
+            basket = cart.operations.lock_live_basket(db, household_id, self.town.regie_id, now)
+            cart.operations.add_lines(db, basket, lines)
+            return basket.id
 
         result = self.do(put)
         if self.paying[family] is not None:
