@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple, get_args
 
 from cart.periods import Period
-from cart.rules import CellState, Child, Day, Meal, cell_state, monday_of, right_on
+from cart.rules import CellState, Child, Day, Meal, Right, Taken, cell_state, day_state, monday_of, right_on
 from shop.french import day_long, day_plain, day_short, moment_short
 from shop.money import format_euros
 from shop.words import gettext as _
@@ -97,14 +97,16 @@ def weeks(
     days: Mapping[date, Day],
     children: Mapping[int, Child],
     heads: Sequence[Column],
-    booked: Collection[Meal],
-    in_basket: Collection[Meal],
+    taken: Mapping[Meal, Taken],
     ticked: Collection[Meal],
     now: datetime,
     today: date,
 ) -> list[Week]:
     """The weeks of the period from today on. Days on which nothing was ever meant to be served do not appear."""
-    common = {head.child_id: head.cents for head in heads}
+    eaters = [
+        (head, child, right_on(child, period.first) if _keeps_its_right(child, period) else None)
+        for head, child in zip(heads, children.values(), strict=True)
+    ]
     result: list[Week] = []
     shown: date | None = None
     for day in days.values():
@@ -115,11 +117,14 @@ def weeks(
             shown = monday
             result.append(_week(monday, period))
         words = _words(day.day, day.is_open, day.closed_reason, day.menu, day.book_deadline_at)
-        boxes = _boxes(day, words, children, common, booked, in_basket, ticked, now) if day.is_open else []
+        boxes = _boxes(day, words, eaters, taken, ticked, now) if day.is_open else []
         result[-1].rows.append(DayRow(words, boxes))
-        if not result[-1].has_free and any(box.state == "free" for box in boxes):
-            result[-1] = result[-1]._replace(has_free=True)
-    return result
+    return [week._replace(has_free=any(box.code for row in week.rows for box in row.boxes)) for week in result]
+
+
+def _keeps_its_right(child: Child, period: Period) -> bool:
+    """Whether one tariff at one price holds for the child all along."""
+    return len(child.rights) == 1 and child.rights[0].first <= period.first and period.last <= child.rights[0].last
 
 
 def _week(monday: date, period: Period) -> Week:
@@ -148,18 +153,17 @@ def _words(day: date, is_open: bool, closed_reason: str | None, menu: str | None
 def _boxes(
     day: Day,
     words: DayWords,
-    children: Mapping[int, Child],
-    common: Mapping[int, int | None],
-    booked: Collection[Meal],
-    in_basket: Collection[Meal],
+    eaters: Sequence[tuple[Column, Child, Right | None]],
+    taken: Mapping[Meal, Taken],
     ticked: Collection[Meal],
     now: datetime,
 ) -> list[Box]:
     boxes: list[Box] = []
-    for child in children.values():
+    of_day = day_state(day, now)
+    for head, child, always in eaters:
+        right = always or right_on(child, day.day)
         meal = Meal(child.id, day.day)
-        right = right_on(child, day.day)
-        state = cell_state(day, right, meal in booked, meal in in_basket, now)
+        state = cell_state(of_day, right is not None, taken.get(meal))
         if state != "free" or right is None:
             boxes.append(SHUT[state])
             continue
@@ -167,11 +171,11 @@ def _boxes(
             Box(
                 state,
                 f"{child.id}.{words.iso}",
-                f"{child.name}, {words.long}",
+                f"{head.name}, {words.long}",
                 f"p{child.id} l{words.iso}",
                 right.cents,
                 meal in ticked,
-                None if common[child.id] is not None else format_euros(right.cents),
+                None if head.cents is not None else format_euros(right.cents),
             )
         )
     return boxes

@@ -9,7 +9,7 @@ from sqlalchemy import and_, bindparam, column, func, literal_column, or_, selec
 from accounts.models import Beneficiary, HouseholdBeneficiary
 from cart.models import Basket, BasketLine
 from cart.operations import LIVE_STATES
-from cart.rules import Child, Day, Meal, Right
+from cart.rules import Child, Day, Meal, Right, Taken
 from catalog.models import Commune, Holiday, SchoolYear, Service, ServiceDay, Tariff, TariffPrice
 from enrolments.models import Enrolment
 from shop.database import AnySelect
@@ -203,19 +203,18 @@ _DAYS = (
 
 def days_between(
     db: Rows, household_id: int, service_id: int, first: date, last: date
-) -> tuple[dict[date, Day], set[Meal], set[Meal]]:
+) -> tuple[dict[date, Day], dict[Meal, Taken]]:
     """The service days from `first` to `last`, by day, in order; the meals that the household's children have already on
-    them: booked (by anyone), in the basket. One statement."""
+    them: booked (by anyone), or in the basket. One statement."""
     days: dict[date, Day] = {}
-    booked: set[Meal] = set()
-    in_basket: set[Meal] = set()
+    taken: dict[Meal, Taken] = {}
     for row in run(db, _DAYS, household_id=household_id, service_id=service_id, first=first, last=last):
         *facts, child_id, is_booked = row
         day = Day._make(facts)
         days[day.day] = day
-        if child_id is not None:
-            (booked if is_booked else in_basket).add(Meal(child_id, day.day))
-    return days, booked, in_basket
+        if child_id is not None and (is_booked or (child_id, day.day) not in taken):
+            taken[Meal(child_id, day.day)] = "booked" if is_booked else "basket"
+    return days, taken
 
 
 class BasketMeal(NamedTuple):

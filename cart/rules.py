@@ -1,6 +1,6 @@
 """Decisions about what may be booked: values in, values out."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal, NamedTuple
@@ -93,21 +93,26 @@ def right_on(child: Child, day: date) -> Right | None:
     return found[0] if found else None
 
 
-def cell_state(day: Day, right: Right | None, is_booked: bool, is_in_basket: bool, now: datetime) -> CellState:
-    """The state of one box. What the family has comes first, then why it cannot be had."""
-    if is_booked:
-        return "booked"
+Taken = Literal["booked", "basket"]
+"""What the family has of a meal already."""
+
+
+def day_state(day: Day, now: datetime) -> Literal["free", "full", "late", "closed"]:
+    """The state of a day for a child who has nothing on it yet."""
     if not day.is_open:
         return "closed"
     if now >= day.book_deadline_at:
         return "late"
-    if is_in_basket:
-        return "basket"
-    if right is None:
-        return "no_tariff"
-    if day.capacity is not None and day.booked_count >= day.capacity:
-        return "full"
-    return "free"
+    return "full" if day.capacity is not None and day.booked_count >= day.capacity else "free"
+
+
+def cell_state(day: Literal["free", "full", "late", "closed"], has_right: bool, taken: Taken | None) -> CellState:
+    """The state of one box, given its day's. What the family has comes first, then why it cannot be had."""
+    if taken == "booked":
+        return taken
+    if day in ("closed", "late"):
+        return day
+    return taken or (day if has_right else "no_tariff")
 
 
 def why_not(state: CellState, child_name: str, day: Day) -> str:
@@ -146,8 +151,7 @@ def choose(
     meals: Iterable[Meal],
     children: Mapping[int, Child],
     days: Mapping[date, Day],
-    booked: Collection[Meal],
-    in_basket: Collection[Meal],
+    taken: Mapping[Meal, Taken],
     now: datetime,
 ) -> tuple[list[Line], list[str]]:
     """The lines for what was ticked, and a sentence for each meal that cannot be had. A meal already there is skipped."""
@@ -162,7 +166,7 @@ def choose(
             )
             continue
         right = right_on(child, meal.day)
-        state = cell_state(day, right, meal in booked, meal in in_basket, now)
+        state = cell_state(day_state(day, now), right is not None, taken.get(meal))
         if state == "basket":
             continue
         if state != "free" or right is None:

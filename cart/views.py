@@ -17,8 +17,10 @@ from cart.rules import (
     Child,
     Day,
     Meal,
+    Taken,
     cell_state,
     choose,
+    day_state,
     read_meal,
     right_on,
     until_the_holidays,
@@ -57,8 +59,7 @@ class Choice:
     holidays_end: date
     children: Mapping[int, Child]
     days: Mapping[date, Day]
-    booked: set[Meal]
-    in_basket: set[Meal]
+    taken: Mapping[Meal, Taken]
     ticked: set[Meal]
 
     def is_free(self, meal: Meal) -> bool:
@@ -66,8 +67,8 @@ class Choice:
         day, child = self.days.get(meal.day), self.children.get(meal.beneficiary_id)
         if day is None or child is None:
             return False
-        taken = (meal in self.booked, meal in self.in_basket)
-        return cell_state(day, right_on(child, meal.day), *taken, self.now) == "free"
+        has_right = right_on(child, meal.day) is not None
+        return cell_state(day_state(day, self.now), has_right, self.taken.get(meal)) == "free"
 
 
 def _load(
@@ -82,9 +83,9 @@ def _load(
     period = read_period(code, today, holidays_end)
     ticked_days = [meal.day for meal in ticked]
     first, last = min([max(period.first, today), *ticked_days]), max([period.last, *ticked_days])
-    days, booked, in_basket = queries.days_between(db, household_id, place.service_id, first, last)
+    days, taken = queries.days_between(db, household_id, place.service_id, first, last)
     children = _between(family, first, last)
-    return Choice(place, period, today, now, holidays_end, children, days, booked, in_basket, ticked)
+    return Choice(place, period, today, now, holidays_end, children, days, taken, ticked)
 
 
 def _between(family: Sequence[Child], first: date, last: date) -> dict[int, Child]:
@@ -99,8 +100,7 @@ def _page(choice: Choice, problems: list[str] | None = None) -> str:
         choice.days,
         choice.children,
         heads,
-        choice.booked,
-        choice.in_basket,
+        choice.taken,
         choice.ticked,
         choice.now,
         choice.today,
@@ -225,8 +225,8 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
             if not owns_beneficiaries(db, household_id, strangers):
                 raise NotFound
             raise MealsRefused([_("L’inscription d’un bénéficiaire à ce service n’est pas ou plus validée.")])
-        days, booked, in_basket = queries.days_between(db, household_id, place.service_id, first, last)
-        lines, problems = choose(ticked, children, days, booked, in_basket, now)
+        days, taken = queries.days_between(db, household_id, place.service_id, first, last)
+        lines, problems = choose(ticked, children, days, taken, now)
         if problems:
             raise MealsRefused(problems)
         if lines:

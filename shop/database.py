@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,7 +71,13 @@ class UtcDateTime(TypeDecorator[datetime]):
         """From what the driver gives, without a detour: a page may read hundreds of them."""
         if dialect.name == "postgresql":
             return lambda value: None if value is None else value.astimezone(UTC)
-        return lambda value: None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
+        return lambda value: None if value is None else _read_moment(value)
+
+
+@lru_cache(maxsize=16384)
+def _read_moment(text: str) -> datetime:
+    """A moment as SQLite keeps it. Remembered: the deadlines of a service's days are the same on every family's page."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 Key = BigInteger().with_variant(Integer, "sqlite")

@@ -1,6 +1,7 @@
 """What may be booked, decided on plain values."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from cart.rules import (
     Right,
     cell_state,
     choose,
+    day_state,
     read_meal,
     right_on,
     until_the_holidays,
@@ -43,19 +45,25 @@ def child(*rights: Right, number: int = 12) -> Child:
         ({}, "free"),
         ({"now": DEADLINE}, "late"),
         ({"now": BEFORE}, "free"),
-        ({"is_booked": True, "now": DEADLINE}, "booked"),
-        ({"is_in_basket": True}, "basket"),
-        ({"is_in_basket": True, "now": DEADLINE}, "late"),
-        ({"right": None}, "no_tariff"),
+        ({"taken": "booked", "now": DEADLINE}, "booked"),
+        ({"taken": "booked", "day": day(is_open=False)}, "booked"),
+        ({"taken": "basket"}, "basket"),
+        ({"taken": "basket", "has_right": False}, "basket"),
+        ({"taken": "basket", "day": day(capacity=2, booked=2)}, "basket"),
+        ({"taken": "basket", "now": DEADLINE}, "late"),
+        ({"has_right": False}, "no_tariff"),
+        ({"has_right": False, "day": day(capacity=0)}, "no_tariff"),
+        ({"has_right": False, "now": DEADLINE}, "late"),
         ({"day": day(is_open=False)}, "closed"),
+        ({"day": day(is_open=False), "now": DEADLINE}, "closed"),
         ({"day": day(capacity=2, booked=2)}, "full"),
         ({"day": day(capacity=2, booked=1)}, "free"),
         ({"day": day(capacity=0)}, "full"),
     ],
 )
-def test_state_of_a_box(what: dict[str, object], state: str) -> None:
-    facts = {"day": day(), "right": right(), "is_booked": False, "is_in_basket": False, "now": BEFORE, **what}
-    assert cell_state(**facts) == state  # type: ignore[arg-type]
+def test_state_of_a_box(what: dict[str, Any], state: str) -> None:
+    of_day = day_state(what.get("day", day()), what.get("now", BEFORE))
+    assert cell_state(of_day, what.get("has_right", True), what.get("taken")) == state
 
 
 @pytest.mark.parametrize(
@@ -91,7 +99,7 @@ def test_choosing_prices_each_meal_and_skips_what_is_in_the_basket() -> None:
     friday = THURSDAY + timedelta(days=1)
     days = {THURSDAY: day(), friday: day(on=friday, number=8)}
     meals = [Meal(12, THURSDAY), Meal(12, friday), Meal(12, THURSDAY)]
-    lines, problems = choose(meals, {12: child(right())}, days, set(), {Meal(12, friday)}, BEFORE)
+    lines, problems = choose(meals, {12: child(right())}, days, {Meal(12, friday): "basket"}, BEFORE)
     assert problems == []
     assert [(line.beneficiary_id, line.service_day_id, line.quoted_cents) for line in lines] == [(12, 7, 380)]
 
@@ -100,7 +108,7 @@ def test_every_problem_is_named_at_once_with_who_and_when() -> None:
     friday, saturday = THURSDAY + timedelta(days=1), THURSDAY + timedelta(days=2)
     days = {THURSDAY: day(is_open=False), friday: day(on=friday, capacity=1, booked=1)}
     meals = [Meal(12, THURSDAY), Meal(12, friday), Meal(12, saturday)]
-    lines, problems = choose(meals, {12: child(right())}, days, set(), set(), BEFORE)
+    lines, problems = choose(meals, {12: child(right())}, days, {}, BEFORE)
     assert lines == []
     assert problems == [
         "Louane Dupont, jeudi 5 novembre 2026 : pas de service ce jour-là (Grève).",
