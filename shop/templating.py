@@ -6,8 +6,8 @@ replaces such a call by its result while it compiles the template, so that it co
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from flask import Flask
 from flask.templating import Environment
 from jinja2 import StrictUndefined, Template, nodes
 from jinja2.compiler import CodeGenerator, Frame
+from jinja2.runtime import Macro
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup, escape
 
@@ -61,7 +62,7 @@ class _Writer(CodeGenerator):
     environment: "FoldingEnvironment"
 
     def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:  # noqa: N802
-        if isinstance(node.node, nodes.Name) and node.node.name in self.environment.folded and self.escapes(frame):
+        if isinstance(node.node, nodes.Name) and node.node.name in self.environment.direct and self.escapes(frame):
             self.write(f"environment.call({node.node.name!r}")
             self.signature(node, frame)
             self.write(")")
@@ -99,13 +100,15 @@ class FoldingEnvironment(Environment):
     """Flask's environment, with constant calls of the functions in `folded` worked out at compile time."""
 
     folded: Mapping[str, Fold] = {}
+    direct: Mapping[str, Fold] = {}
+    """The functions that need nothing of the page's context: those in `folded`, and more."""
     written = staticmethod(written)
     code_generator_class = _Writer
     template_class = _Template
 
     def call(self, name: str, /, *args: Any, **facts: Any) -> str:
-        """Call one of the functions in `folded`: they need nothing of the page's context."""
-        return self.folded[name](*args, **facts)
+        """Call one of the functions in `direct`."""
+        return self.direct[name](*args, **facts)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
@@ -118,8 +121,18 @@ class FoldingEnvironment(Environment):
 
 
 def _words(message: str, /, **facts: object) -> Markup:
-    """What Jinja's own `_` makes of a message: our words are markup, the facts in them are escaped."""
-    return Markup(gettext(message)) % {key: escape(value) for key, value in facts.items()}  # noqa: S704 — our own words
+    """What Jinja's own `_` makes of a message: our words are markup, the facts in them are escaped.
+
+    A lone "%" in a message without facts stays as it is.
+    """
+    words = gettext(message)
+    return Markup(words % {key: written(value) for key, value in facts.items()} if facts else words)  # noqa: S704
+
+
+@lru_cache(maxsize=8192)
+def once(macro: Macro, *args: Hashable) -> str:
+    """What an imported macro writes for these arguments, on which alone it depends: written once for all pages."""
+    return macro(*args)
 
 
 def init_templates(app: Flask, static: Path) -> None:
@@ -138,10 +151,24 @@ def init_templates(app: Flask, static: Path) -> None:
             f"icon {class_}".strip(), label, static_url("icons.svg"), name
         )
 
+    paths = app.url_map.bind("")
+
+    @lru_cache(maxsize=4096)
+    def path_to(endpoint: str, **values: str | int | None) -> str:
+        return paths.build(endpoint, values)
+
+    def url_for(endpoint: str, **values: Any) -> str:
+        """The path of a page. Remembered, because the same few are written on every page."""
+        try:
+            return path_to(endpoint, **values)
+        except TypeError:  # a list among the values
+            return paths.build(endpoint, values)
+
     environment = app.jinja_env
     if not isinstance(environment, FoldingEnvironment):
         raise TypeError("the application's jinja_environment is FoldingEnvironment")
     environment.folded = {"_": _words, "icon": icon, "static_url": static_url}
+    environment.direct = {**environment.folded, "url_for": url_for, "once": once}
     environment.undefined = StrictUndefined
     environment.trim_blocks = True
     environment.lstrip_blocks = True
@@ -151,5 +178,5 @@ def init_templates(app: Flask, static: Path) -> None:
         gettext=gettext, ngettext=ngettext, newstyle=True
     )
     environment.policies["ext.i18n.trimmed"] = True
-    globals_: dict[str, Any] = {"icon": icon, "static_url": static_url}
+    globals_: dict[str, Any] = {"icon": icon, "static_url": static_url, "url_for": url_for, "once": once}
     environment.globals.update(globals_)
