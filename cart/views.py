@@ -25,7 +25,8 @@ from cart.rules import (
     right_on,
     until_the_holidays,
 )
-from shop.access import open_to, the_household_id
+from cart.ticks import near, read_ticks, write_ticks
+from shop.access import found_again_at, open_to, the_household_id
 from shop.clock import paris_day, request_now
 from shop.database import rows, transaction
 from shop.errors import NotFound
@@ -35,6 +36,8 @@ from shop.web import whole_number
 from shop.words import gettext as _
 
 blueprint = Blueprint("cart", __name__)
+LONGEST_CODE = 20
+"""Letters of a period's code."""
 
 
 @blueprint.get("/reserver", endpoint="choose")
@@ -93,7 +96,7 @@ def _between(family: Sequence[Child], first: date, last: date) -> dict[int, Chil
     return {child.id: child for child in found if child is not None}
 
 
-def _page(choice: Choice, problems: list[str] | None = None) -> str:
+def _page(choice: Choice, problems: Sequence[str] = (), kept: int = 0, lost: Sequence[str] = ()) -> str:
     heads = grid.columns(choice.children)
     weeks = grid.weeks(
         choice.period,
@@ -125,7 +128,9 @@ def _page(choice: Choice, problems: list[str] | None = None) -> str:
         cents=sum(_cents(choice, meal) for meal in free),
         this_month=f"mois:{max(choice.period.first, choice.today):%Y-%m}",
         this_week=f"semaine:{max(choice.period.first, choice.today).isoformat()}",
-        problems=problems or [],
+        problems=problems,
+        kept=kept,
+        lost=lost,
     )
 
 
@@ -137,10 +142,22 @@ def _cents(choice: Choice, meal: Meal) -> int:
 @blueprint.get("/reserver/<commune>/<service>")
 @open_to("parents")
 def book(commune: str, service: str) -> str:
-    """The calendar of a service: one box a child and day."""
+    """The calendar of a service: one box a child and day; those ticked that were before one had to sign in again."""
+    now = request_now()
+    ticked = read_ticks(request.args.get("coches", ""), paris_day(now))
     with rows() as db:
-        choice = _load(db, the_household_id(), commune, service, request.args.get("periode"), set(), request_now())
-    return _page(choice)
+        choice = _load(db, the_household_id(), commune, service, request.args.get("periode"), ticked, now)
+    kept, lost = _what_came_back(choice)
+    return _page(choice, kept=kept, lost=lost)
+
+
+def _what_came_back(choice: Choice) -> tuple[int, list[str]]:
+    """Of the ticks that came with the address: how many are there still, and a sentence for each that cannot be had any
+    more. A child of another family, which was signed in before, is not spoken of."""
+    had = choice.booked | choice.in_basket
+    own = {meal for meal in choice.ticked if meal.beneficiary_id in choice.children} - had
+    lines, lost = choose(own, choice.children, choice.days, choice.booked, choice.in_basket, choice.now)
+    return len(lines), lost
 
 
 def _ticked_in_form() -> set[Meal]:
@@ -148,22 +165,34 @@ def _ticked_in_form() -> set[Meal]:
     codes = request.form.getlist("repas")
     if len(codes) > MOST_MEALS:
         raise TooManyMeals(MOST_MEALS)
-    meals = {read_meal(code) for code in codes}
-    if None in meals:
+    meals = [meal for meal in map(read_meal, codes) if meal is not None]
+    if len(meals) < len(codes):
         raise NotFound
-    today = paris_day(request_now())
-    return {meal for meal in meals if meal is not None and abs((meal.day - today).days) < 800}
+    return near(meals, paris_day(request_now()))
+
+
+def _period_asked_for() -> str | None:
+    """The code of the period that a button of the form turns to, or else of the one that it was sent from."""
+    if request.form.get("cocher") == "vacances":
+        return "vacances"
+    code = request.form.get("aller") or request.args.get("periode")
+    return code if code and len(code) <= LONGEST_CODE else None
+
+
+def _with_its_ticks(commune: str, service: str) -> str:
+    """The address of the calendar with what is ticked in the form."""
+    codes = request.form.getlist("repas")
+    meals = [meal for meal in map(read_meal, codes) if meal is not None] if len(codes) <= MOST_MEALS else []
+    ticks = write_ticks(meals, paris_day(request_now()))
+    return url_for("cart.book", commune=commune, service=service, periode=_period_asked_for(), coches=ticks or None)
 
 
 @blueprint.post("/reserver/<commune>/<service>")
 @open_to("parents")
+@found_again_at(_with_its_ticks)
 def choose_meals(commune: str, service: str) -> str | Response | tuple[str, int]:
     """Tick many boxes at once, turn to another month, or put the ticked meals into the basket."""
-    ticked = _ticked_in_form()
-    code = request.form.get("aller") or request.args.get("periode")
-    bulk = request.form.get("cocher")
-    if bulk == "vacances":
-        code = "vacances"
+    ticked, code, bulk = _ticked_in_form(), _period_asked_for(), request.form.get("cocher")
     if bulk or "aller" in request.form:
         with rows() as db:
             choice = _load(db, the_household_id(), commune, service, code, ticked, request_now())

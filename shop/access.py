@@ -90,6 +90,17 @@ def open_to(audience: Literal["members", "parents", "staff", "office"]) -> Calla
     return mark
 
 
+def found_again_at(address: Callable[..., str]) -> Callable[[View], View]:
+    """Where somebody finds the page of a form again who must sign in first, or whose page was open for too long: `address`
+    takes what the view takes, and may keep what was typed."""
+
+    def mark(view: View) -> View:
+        cast("Any", view).way_back = address
+        return view
+
+    return mark
+
+
 def audience_of(app: Flask, endpoint: str) -> Audience | None:
     """Whom the view of an endpoint is open to; nothing when it does not say."""
     return getattr(app.view_functions[endpoint], "audience", None)
@@ -131,10 +142,18 @@ def the_household_id() -> int:
 
 
 def to_sign_in() -> Response:
-    """Send to the sign-in page, and back here afterwards where this address is a page to be read."""
+    """Send to the sign-in page, and back here afterwards where there is a way back."""
+    return redirect(url_for("accounts.sign_in", next=way_back()), 303)
+
+
+def way_back() -> str | None:
+    """The address at which the page of this request can be read: the one that its view tells (`found_again_at`), its own
+    where that is a page to be read, else nothing."""
+    address = getattr(current_app.view_functions.get(request.endpoint or ""), "way_back", None)
+    if address is not None:
+        return str(address(**(request.view_args or {})))
     readable = request.method in ("GET", "HEAD") or _is_page(request.path)
-    back = request.full_path.removesuffix("?") if readable else None
-    return redirect(url_for("accounts.sign_in", next=back), 303)
+    return request.full_path.removesuffix("?") if readable else None
 
 
 def _is_page(path: str) -> bool:
@@ -161,7 +180,7 @@ def _check() -> Response | None:
     if audience == "parents" and not visitor.is_parent:
         abort(403)
     if visitor.staff and not visitor.second_factor and audience != "staff":
-        return redirect(url_for("accounts.second_factor", next=request.full_path.removesuffix("?")), 303)
+        return redirect(url_for("accounts.second_factor", next=way_back()), 303)
     return None
 
 

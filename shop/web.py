@@ -14,7 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter, Map, UnicodeConverter, ValidationError
 
 from shop import french
-from shop.access import ask_nobody_who_it_is, find_visitor
+from shop.access import ask_nobody_who_it_is, find_visitor, way_back
 from shop.config import ROOT, Config
 from shop.cookies import Cookies, csrf_token
 from shop.database import is_contention, is_unreachable, let_go_of_rows, retried
@@ -27,6 +27,8 @@ csrf = CSRFProtect()
 
 MAX_UPLOAD_BYTES = 1024 * 1024
 MAX_FORM_PARTS = 5000
+LONGEST_ADDRESS = 8000
+"""Letters. gunicorn.conf.py refuses the line of a longer one."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -83,7 +85,7 @@ class Shop(Flask):
 
 def safe_next(target: str | None) -> str | None:
     """`target` when it is a path of this site, else nothing: `next` must never lead elsewhere (trust: T-060)."""
-    if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
+    if not target or len(target) > LONGEST_ADDRESS or not target.startswith("/") or target.startswith(("//", "/\\")):
         return None
     if any(ord(letter) < 32 or letter == "\\" for letter in target):
         return None
@@ -146,8 +148,11 @@ def file_headers(config: Config) -> dict[str, str]:
     return HEADERS | (TRANSPORT if config.secure_cookies else {})
 
 
-def error_page(code: int, sentence: str, retry_after: int | None = None, reference: str = "") -> Response:
-    """The page for a request that went wrong, with a sentence that says what to do next."""
+def error_page(
+    code: int, sentence: str, retry_after: int | None = None, reference: str = "", again: str | None = None
+) -> Response:
+    """The page for a request that went wrong, with a sentence that says what to do next. `again` is the address of the page
+    that it was made from, where one can go on."""
     titles = {
         400: _("Demande incomprise"),
         403: _("Accès refusé"),
@@ -167,8 +172,8 @@ def error_page(code: int, sentence: str, retry_after: int | None = None, referen
         title=titles.get(code, _("Demande impossible")),
         sentence=sentence,
         reference=reference,
-        next_url="/",
-        next_label=_("Retour à l’accueil"),
+        next_url=again or "/",
+        next_label=_("Recharger la page") if again else _("Retour à l’accueil"),
     )
     response = Response(page, status=code)
     if retry_after is not None:
@@ -202,9 +207,8 @@ def _on_http_error(error: HTTPException) -> Response:
 
 
 def _on_csrf_error(error: CSRFError) -> Response:
-    return error_page(
-        400, _("La page était ouverte depuis trop longtemps. Rien n’a été enregistré : rechargez-la et recommencez.")
-    )
+    sentence = _("La page était ouverte depuis trop longtemps. Rien n’a été enregistré : rechargez-la et recommencez.")
+    return error_page(400, sentence, again=way_back())
 
 
 def _page_name() -> str:

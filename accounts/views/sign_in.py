@@ -13,7 +13,7 @@ from accounts.operations import SIGN_IN_ACCOUNT, SIGN_IN_ADDRESS, SIGN_IN_DEVICE
 from accounts.views import blueprint
 from accounts.views.entry import this_browser, way_on
 from shop import tries
-from shop.access import find_visitor, forget_visitor, open_to_all, remember_visitor
+from shop.access import find_visitor, forget_visitor, found_again_at, open_to_all, remember_visitor
 from shop.clock import request_now
 from shop.database import reading, transaction
 from shop.errors import Refusal, TooMany
@@ -46,8 +46,14 @@ def _page(form: SignInForm, refused: list[str] | None = None, idle: bool = False
     return render_template("accounts/sign_in.html", form=form, start=start, refused=refused or [], idle=idle)
 
 
+def _with_its_next() -> str:
+    """The address of the sign-in page, leading on to where the form does."""
+    return url_for("accounts.sign_in", next=safe_next(request.form.get("next")))
+
+
 @blueprint.post("/connexion")
 @open_to_all
+@found_again_at(_with_its_next)
 def sign_in_post() -> Answer:
     """Sign in. The answer never tells whether the address or the password was wrong."""
     form = SignInForm()

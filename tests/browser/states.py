@@ -528,6 +528,14 @@ def _ticked(window: Window) -> None:
     window.box("Théo Dupont, jeudi 3 décembre 2026").check()
 
 
+@state("calendrier-de-retour", DUPONT)
+def _back_from_sign_in(window: Window) -> None:
+    window.go(f"{AIGUILHE}?periode=mois:2026-12")
+    codes = window.page.locator("tbody input[name=repas]").evaluate_all("boxes => boxes.map(box => box.value)")[:5]
+    late = f"{codes[0].partition('.')[0]}.2026-11-20"
+    window.go(f"{AIGUILHE}?periode=mois:2026-12&coches={','.join(f'{code}.1' for code in [*codes, late])}")
+
+
 @state("calendrier-refus", FOUR_CHILDREN)
 def _late_meals(window: Window) -> None:
     window.go(BLAVOZY)

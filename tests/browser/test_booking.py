@@ -4,13 +4,17 @@ import re
 
 import pytest
 from playwright.sync_api import Locator, expect
+from sqlalchemy import select, update
 
+from accounts.models import Account, LoginSession
 from tests.browser.conftest import OpenWindow
 from tests.browser.served import Served
 from tests.browser.windows import Window
 
 DUPONT, FOUR_CHILDREN = "julien.dupont@example.org", "mc.desaintgermain@example.org"
+COMPANY = "bureau@menuiserie-roux.example.net"
 AIGUILHE, BLAVOZY = "/reserver/aiguilhe/cantine", "/reserver/blavozy/cantine"
+CRAPONNE = "/reserver/craponne-sur-arzon/cantine"
 BY_SCRIPT = pytest.mark.parametrize("javascript", [True, False], ids=["javascript", "no-javascript"])
 
 
@@ -178,3 +182,37 @@ def test_the_calendar_refuses_what_became_too_late(window: OpenWindow, shop: Ser
     expect(parent.page.get_by_role("alert")).to_contain_text("rien n’a été ajouté au panier")
     expect(parent.page.get_by_role("alert")).to_contain_text("Louane Dupont, vendredi 20 novembre 2026")
     expect(parent.box("Théo Dupont, vendredi 27 novembre 2026")).to_be_checked()
+
+
+@BY_SCRIPT
+def test_ticks_outlive_the_session(window: OpenWindow, shop: Served, javascript: bool) -> None:
+    """The session ends elsewhere, then the browser forgets its cookies: no box has to be ticked twice."""
+    parent = window(javascript=javascript)
+    parent.become(COMPANY)
+    parent.go(f"{CRAPONNE}?periode=mois:2026-12")
+    days = ("mardi 8", "mardi 15", "jeudi 7") if javascript else ("jeudi 10", "jeudi 17", "vendredi 8")
+    wanted = [f"Karim Benali, {day} décembre 2026" for day in days[:2]] + [f"Loïc Roux, {days[2]} janvier 2027"]
+    for name in wanted[:2]:
+        parent.box(name).check()
+    with shop.write() as db:
+        theirs = select(Account.id).where(Account.email == COMPANY).scalar_subquery()
+        db.execute(update(LoginSession).where(LoginSession.account_id == theirs).values(ended_at=shop.clock.now()))
+    parent.button("Période suivante").click()
+    expect(parent.heading("Authentification")).to_be_visible()
+    parent.sign_in_here(COMPANY)
+    expect(parent.page.get_by_role("heading", name="Janvier 2027")).to_be_visible()
+    expect(parent.said("Vos 2 repas sont restés cochés. Ils ne sont pas encore dans votre panier.")).to_be_visible()
+    assert ticked(parent) == wanted[:2]
+
+    parent.box(wanted[2]).check()
+    parent.context.clear_cookies()
+    parent.button("Ajouter au panier").click()
+    expect(parent.page.get_by_text("La page était ouverte depuis trop longtemps.")).to_be_visible()
+    parent.link("Recharger la page").click()
+    expect(parent.heading("Authentification")).to_be_visible()
+    parent.sign_in_here(COMPANY)
+    expect(parent.said("Vos 3 repas sont restés cochés.")).to_be_visible()
+    assert ticked(parent) == wanted
+    assert "3 repas" in total(parent)
+    parent.button("Ajouter au panier").click()
+    expect(parent.said("3 repas dans votre panier.")).to_be_visible()

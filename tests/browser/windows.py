@@ -106,8 +106,12 @@ class Window:
 
     def sign_in(self, email: str, password: str | None = None) -> None:
         """Sign in by the form; a clerk shows the code of her telephone too."""
-        person = self.shop.people.get(email)
         self.go("/connexion")
+        self.sign_in_here(email, password)
+
+    def sign_in_here(self, email: str, password: str | None = None) -> None:
+        """Sign in by the form that is shown already: the page that was asked for comes after."""
+        person = self.shop.people.get(email)
         form = self.page.get_by_role("region", name="Déjà inscrit ?")
         self.text_box("Adresse e-mail", form).fill(email)
         form.get_by_label("Mot de passe").fill(password or (person.password if person else ""))

@@ -201,7 +201,9 @@ def test_a_form_sent_after_the_session_ended_leads_back_to_its_page(
     town: Town, client: FlaskClient, submit: Submit
 ) -> None:
     page = f"/reserver/{town.aiguilhe.slug}/{town.aiguilhe.canteen.slug}"
-    assert submit(client, page, {"repas": ["1.2026-11-24"]}).headers["Location"] == f"/connexion?next={page}"
+    ticked = submit(client, page, {"repas": ["1.2026-11-24"]}).headers["Location"]
+    assert ticked == f"/connexion?next={page}?coches%3D1.2026-11-24.1"
+    assert submit(client, "/recharger", {"montant": "20"}).headers["Location"] == "/connexion?next=/recharger"
     assert submit(client, "/panier/retirer", {"ligne": 1}).headers["Location"] == "/connexion"
 
 

@@ -53,6 +53,7 @@ def test_a_path_of_this_site_is_taken(target: str) -> None:
         "/panier\\..\\x",
         "/\x00",
         "/pa\rnier",
+        "/" + "a" * 8000,
     ],
 )
 def test_whatever_might_lead_elsewhere_is_not(target: str | None) -> None:
@@ -64,6 +65,21 @@ def test_signing_in_leads_nowhere_else(client: FlaskClient, town: Town, sign_in:
     sign_in(client, town.family())
     answer = client.get("/connexion", query_string={"next": target})
     assert "example.org" not in answer.headers.get("Location", "")
+
+
+@pytest.mark.parametrize(
+    ("address", "again"),
+    [
+        ("/mot-de-passe-oublie", "/mot-de-passe-oublie"),
+        ("/creer-un-compte?x=%3Cb%3E", "/creer-un-compte?x=%3Cb%3E"),
+        ("/deconnexion", "/"),
+        ("/panier/retirer", "/"),
+    ],
+)
+def test_a_page_open_for_too_long_can_be_opened_again(client: FlaskClient, address: str, again: str) -> None:
+    refused = client.post(address, data={"csrf_token": "périmé"})
+    assert refused.status_code == 400
+    assert f'<a class="btn btn-primary" href="{again}">' in refused.text
 
 
 # --- whose word counts about addresses (trust: T-061) ---
