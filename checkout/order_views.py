@@ -103,10 +103,10 @@ def order_calendar(number: str) -> Response:
 
 
 class CalendarDay(NamedTuple):
-    """A day of the month's calendar."""
+    """A day of a calendar, or one beside it that fills its first or last week."""
 
     day: date
-    in_month: bool
+    inside: bool
     meals: list[BookedMeal]
 
 
@@ -119,8 +119,9 @@ def _month_of(text: str, today: date) -> date:
 
 
 def _grid(first: date, last: date, meals: Sequence[BookedMeal]) -> list[list[CalendarDay]]:
-    """The weeks of a month; Saturday and Sunday only when something is booked on one."""
-    by_day = {day: list(theirs) for day, theirs in groupby(meals, key=lambda meal: meal.day)}
+    """The weeks of these days with what is booked on them; Saturday and Sunday only when something is."""
+    theirs = (meal for meal in meals if first <= meal.day <= last)
+    by_day = {day: list(of_day) for day, of_day in groupby(theirs, key=lambda meal: meal.day)}
     length = 7 if any(day.isoweekday() > 5 for day in by_day) else 5
     weeks = []
     monday = monday_of(first)
@@ -135,23 +136,26 @@ def _grid(first: date, last: date, meals: Sequence[BookedMeal]) -> list[list[Cal
 @blueprint.get("/mes-reservations")
 @open_to("parents")
 def reservations() -> str:
-    """A month of everything that is booked, for all children."""
+    """A month of everything that is booked, for all children. What is ahead comes first: of the month that today is in,
+    the days gone by are folded away."""
     now = request_now()
     today = paris_day(now)
     first = _month_of(request.args.get("mois", ""), today)
     last = month_after(first) - timedelta(days=1)
+    begins = today if first <= today <= last else first
+    yesterday = begins - timedelta(days=1)
     with reading() as db:
         meals = queries.booked_between(db, the_household_id(), first, last)
     return render_template(
         "checkout/reservations.html",
-        weeks=_grid(first, last, meals),
+        weeks=_grid(begins, last, meals) if any(meal.day >= begins for meal in meals) else [],
+        gone=_grid(first, yesterday, meals) if any(meal.day < begins for meal in meals) else [],
+        yesterday=yesterday,
         title=month_name(first),
         before=month_before(first),
         after=month_after(first),
         today=today,
         now=now,
-        meals=meals,
-        booked=sum(meal.state == "confirmed" for meal in meals),
     )
 
 

@@ -673,7 +673,16 @@ page("historique-page-2", "/commandes?page=2", FOUR_CHILDREN)
 page("historique-vide", "/commandes", BEGINNER)
 page("reservations", "/mes-reservations", DUPONT)
 page("reservations-quatre-enfants", "/mes-reservations", FOUR_CHILDREN)
+
+
+@state("reservations-jours-passes", FOUR_CHILDREN)
+def _days_gone_by(window: Window) -> None:
+    window.go("/mes-reservations")
+    window.page.locator("main summary").click()
+
+
 page("reservations-en-cours", "/mes-reservations?mois=2026-12", RICH)
+page("reservations-plus-rien", "/mes-reservations", REVOKED)
 page("reservations-vide", "/mes-reservations?mois=2027-05", DUPONT)
 
 

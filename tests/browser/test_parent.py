@@ -152,3 +152,22 @@ def cancel_one(parent: Window, name: str) -> None:
     expect(newest).to_contain_text("+3,80 €")
     expect(newest.locator("[data-label='Solde']")).to_have_text("8,60 €")
     expect(parent.page.locator(".balance-sum")).to_have_text("8,60 €")
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["javascript", "no-javascript"])
+def test_what_is_ahead_comes_first_and_the_past_unfolds(window: OpenWindow, shop: Served, javascript: bool) -> None:
+    parent = window(javascript=javascript)
+    parent.become("mc.desaintgermain@example.org")
+    parent.go("/mes-reservations")
+    days = parent.page.locator(".month-day:visible")
+    ahead = parent.page.get_by_role("table", name="Réservations : novembre 2026")
+    expect(ahead).to_be_visible()
+    expect(parent.page.get_by_role("table")).to_have_count(1)
+    expect(days.first).to_have_text(re.compile(r"^19 jeudi\s+aujourd’hui$"))
+    expect(days.first).to_be_in_viewport()
+    parent.page.get_by_text("Jours passés, jusqu’au mer. 18 nov.").click()
+    expect(parent.page.get_by_role("table")).to_have_count(2)
+    expect(days.first).to_have_text("2 lundi")
+    assert days.all_inner_texts().count("17\nmardi") == 1
+    parent.link("Octobre 2026").click()
+    expect(parent.page.get_by_role("table", name="Réservations : octobre 2026")).to_be_visible()

@@ -1,7 +1,7 @@
 """The basket and both ways to pay, by the pages."""
 
 import re
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from flask.testing import FlaskClient
@@ -11,7 +11,7 @@ from cart.models import Basket, BasketLine
 from catalog.models import ServiceDay
 from orders.models import Order, Reservation
 from payments.models import Payment
-from shop.clock import StoppedClock
+from shop.clock import PARIS, StoppedClock
 from shop.models import Outbox
 from tests.conftest import CountStatements, OpenSession, SendLetters, SignIn, Submit
 from tests.factory import Family, Town
@@ -414,6 +414,72 @@ def test_empty_pages_say_what_to_do(
 @pytest.mark.parametrize("query", ["?mois=2026-13", "?mois=9999-12", "?mois=x", "?mois=0001-01", "?mois=2026-11"])
 def test_months_that_cannot_be_show_this_one(client: FlaskClient, family: Family, query: str) -> None:
     assert "Novembre 2026" in client.get(f"/mes-reservations{query}").text
+
+
+def calendars(html: str) -> dict[str, list[int]]:
+    """What each calendar of a page is called, and the days of November on which it says that something is booked."""
+    return {
+        re.sub("<[^>]*>", "", name): [
+            int(day) for day in dict.fromkeys(re.findall(r" (\d+)(?:er)? novembre 2026", body))
+        ]
+        for name, body in re.findall(r'<caption class="sr">(.*?)</caption>(.*?)</table>', html, re.DOTALL)
+    }
+
+
+GONE, AHEAD = "Jours passés : novembre 2026", "Réservations : novembre 2026"
+
+
+@pytest.mark.parametrize(
+    ("moment", "shown", "words"),
+    [
+        ((19, 8, 0), {AHEAD: [23, 24, 26]}, ""),
+        ((23, 23, 59), {AHEAD: [23, 24, 26]}, ""),
+        ((24, 0, 0), {GONE: [23], AHEAD: [24, 26]}, "Jours passés, jusqu’au lun. 23 nov."),
+        ((25, 8, 0), {GONE: [23, 24], AHEAD: [26]}, "Jours passés, jusqu’au mar. 24 nov."),
+        ((26, 23, 59), {GONE: [23, 24], AHEAD: [26]}, "Jours passés, jusqu’au mer. 25 nov."),
+        ((28, 8, 0), {GONE: [23, 24, 26]}, "Plus rien de réservé ce mois-ci"),
+        ((30, 8, 0), {GONE: [23, 24, 26]}, "Plus rien de réservé ce mois-ci"),
+    ],
+)
+def test_what_is_ahead_this_month_comes_first(
+    town: Town,
+    client: FlaskClient,
+    sign_in: SignIn,
+    statements: CountStatements,
+    clock: StoppedClock,
+    moment: tuple[int, int, int],
+    shown: dict[str, list[int]],
+    words: str,
+) -> None:
+    family = town.family(balance_cents=5000)
+    town.paid_order(family, town.aiguilhe.canteen, [date(2026, 11, day) for day in (23, 24, 26)])
+    clock.moment = datetime(2026, 11, *moment, tzinfo=PARIS).astimezone(UTC)
+    sign_in(client, family)
+    with statements() as seen:
+        page = client.get("/mes-reservations").text
+    assert seen.count <= 2, seen
+    assert calendars(page) == shown
+    assert words in page
+    assert ("<details" in page) == (GONE in shown)
+    assert "<details open" not in page
+    # Today is marked where it stands, and nowhere else.
+    assert page.count('aria-current="date"') == (AHEAD in shown)
+
+
+@pytest.mark.parametrize(("month", "day"), [("2026-11", 3), ("2026-12", 25)])
+def test_another_month_is_shown_whole(
+    town: Town, client: FlaskClient, sign_in: SignIn, clock: StoppedClock, month: str, day: int
+) -> None:
+    family = town.family(balance_cents=5000)
+    town.paid_order(family, town.aiguilhe.canteen, [date(2026, 11, 23), date(2026, 12, 15)])
+    clock.moment = datetime(2026, 12 if month == "2026-11" else 11, day, 8, tzinfo=PARIS).astimezone(UTC)
+    sign_in(client, family)
+    page = client.get(f"/mes-reservations?mois={month}").text
+    (body,) = re.findall(r'<table class="month">.*?</table>', page, re.DOTALL)
+    assert ("lundi 23 novembre 2026" if month == "2026-11" else "mardi 15 décembre 2026") in body
+    assert '<span class="month-day">2 ' in body
+    assert "<details" not in page
+    assert 'aria-current="date"' not in page
 
 
 @pytest.mark.parametrize("query", ["?avant=x", "?avant=-3", "?avant=" + "9" * 30, "?regie=99", "?page=-1"])
