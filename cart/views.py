@@ -154,9 +154,8 @@ def book(commune: str, service: str) -> str:
 def _what_came_back(choice: Choice) -> tuple[int, list[str]]:
     """Of the ticks that came with the address: how many are there still, and a sentence for each that cannot be had any
     more. A child of another family, which was signed in before, is not spoken of."""
-    had = choice.booked | choice.in_basket
-    own = {meal for meal in choice.ticked if meal.beneficiary_id in choice.children} - had
-    lines, lost = choose(own, choice.children, choice.days, choice.booked, choice.in_basket, choice.now)
+    own = {meal for meal in choice.ticked if meal.beneficiary_id in choice.children} - choice.taken.keys()
+    lines, lost = choose(own, choice.children, choice.days, choice.taken, choice.now)
     return len(lines), lost
 
 
