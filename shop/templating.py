@@ -129,12 +129,6 @@ def _words(message: str, /, **facts: object) -> Markup:
     return Markup(words % {key: written(value) for key, value in facts.items()} if facts else words)  # noqa: S704
 
 
-@lru_cache(maxsize=8192)
-def once(macro: Macro, *args: Hashable) -> str:
-    """What an imported macro writes for these arguments, on which alone it depends: written once for all pages."""
-    return macro(*args)
-
-
 def init_templates(app: Flask, static: Path) -> None:
     """Give the templates their words, icons and addresses of static files."""
 
@@ -163,6 +157,11 @@ def init_templates(app: Flask, static: Path) -> None:
             return path_to(endpoint, **values)
         except TypeError:  # a list among the values
             return paths.build(endpoint, values)
+
+    @lru_cache(maxsize=8192)
+    def once(macro: Macro, *args: Hashable) -> str:
+        """What an imported macro writes for these arguments, on which alone it depends: written once for all pages."""
+        return macro(*args)
 
     environment = app.jinja_env
     if not isinstance(environment, FoldingEnvironment):

@@ -1,0 +1,52 @@
+"""Cookies and tokens: what the libraries make themselves, only quicker."""
+
+from flask import Flask, g, session
+from flask.sessions import SecureCookieSessionInterface
+from flask_wtf.csrf import generate_csrf, validate_csrf
+
+from shop.cookies import Cookies, csrf_token
+
+FACTS = {"_user_id": "a key", "seen": 1_795_000_000, "_flashes": [("ok", "Réservé")]}
+
+
+def test_what_one_writes_the_other_reads(app: Flask) -> None:
+    ours, flasks = Cookies().get_signing_serializer(app), SecureCookieSessionInterface().get_signing_serializer(app)
+    assert ours is not None
+    assert flasks is not None
+    assert ours.loads(flasks.dumps(FACTS)) == flasks.loads(ours.dumps(FACTS)) == FACTS
+
+
+def test_a_signer_is_made_once_for_its_keys(app: Flask) -> None:
+    first = Cookies().get_signing_serializer(app)
+    assert Cookies().get_signing_serializer(app) is first
+    before = app.config["SECRET_KEY"], app.config["SECRET_KEY_FALLBACKS"]
+    try:
+        app.config.update(SECRET_KEY="another key, which is just as long", SECRET_KEY_FALLBACKS=[before[0]])
+        turned = Cookies().get_signing_serializer(app)
+        assert turned is not first
+        assert turned is not None
+        assert first is not None
+        assert turned.loads(first.dumps(FACTS)) == FACTS, "an old cookie outlives the turn of its key"
+    finally:
+        app.config.update(SECRET_KEY=before[0], SECRET_KEY_FALLBACKS=before[1])
+
+
+def test_a_token_of_ours_is_one_of_the_librarys(app: Flask) -> None:
+    with app.test_request_context():
+        first = csrf_token()
+        assert csrf_token() == first, "one token a page"
+        secret = session["csrf_token"]
+        g.pop("csrf_token")
+        validate_csrf(csrf_token())
+        g.pop("csrf_token")
+        validate_csrf(generate_csrf())
+        assert session["csrf_token"] == secret
+
+
+def test_a_page_that_changes_nothing_sends_no_cookie(app: Flask) -> None:
+    client = app.test_client()
+    first = client.get("/connexion")
+    again = client.get("/connexion")
+    assert "Set-Cookie" in first.headers
+    assert "Set-Cookie" not in again.headers
+    assert (first.headers["Vary"], again.headers["Vary"]) == ("Cookie", "Cookie")
