@@ -17,8 +17,10 @@ class FileFault:
     sentence: str
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}"
-        return f"{place} : {self.field} : {self.sentence}" if self.field else f"{place} : {self.sentence}"
+        facts = {"place": f"{self.file}:{self.line}", "field": self.field, "sentence": self.sentence}
+        if not self.field:
+            return _("%(place)s : %(sentence)s", **facts)
+        return _("%(place)s : %(field)s : %(sentence)s", **facts)
 
 
 class FileRefused(Refusal):

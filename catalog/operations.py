@@ -262,7 +262,8 @@ class _Import:
             old = getattr(found, name)
             if old == value:
                 continue
-            self.lines.append(f"~ {label} : {name} : {_words(name, old)} → {_words(name, value)}")
+            change = {"label": label, "name": name, "old": _words(name, old), "new": _words(name, value)}
+            self.lines.append(_("~ %(label)s : %(name)s : %(old)s → %(new)s", **change))
             if self.write:
                 setattr(found, name, value)
         return found
@@ -298,7 +299,7 @@ def _words(name: str, value: Any) -> str:
         return day_plain(value)
     if isinstance(value, dict):
         return ", ".join(f"{key} {part}" for key, part in sorted(value.items()))
-    return f"« {value} »" if isinstance(value, str) else str(value)
+    return _("« %(text)s »", text=value) if isinstance(value, str) else str(value)
 
 
 def import_calendar(db: Session, calendar: SchoolCalendar, dry_run: bool = False) -> ImportReport:

@@ -11,6 +11,7 @@ from marshmallow.error_store import merge_errors
 from shop.errors import Refusal
 from shop.money import parse_euros
 from shop.words import gettext as _
+from shop.words import no_break
 
 WEEKDAYS = {"lun": 1, "mar": 2, "mer": 3, "jeu": 4, "ven": 5, "sam": 6, "dim": 7}
 KINDS = ("canteen", "childcare")
@@ -28,6 +29,7 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 PHONE = re.compile(r"0[1-9]( ?[0-9]{2}){4}")
 HOUR = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_NO_BREAK_SPACES = str.maketrans("\u00a0\u202f", "  ")
 
 
 Messages: TypeAlias = dict[str, str | list[Any] | dict[Any, Any]]
@@ -65,14 +67,14 @@ class Text(_Item):
     def _deserialize(self, value: Any, *_args: Any, **_more: Any) -> str:
         if not isinstance(value, str):
             raise ValidationError(_("un texte entre guillemets est attendu"))
-        text = value.strip()
+        text = no_break(value.strip())
         if not text:
             raise ValidationError(_("ce texte est vide"))
         if len(text) > self.longest:
             raise ValidationError(
                 _("%(count)d caractères, %(most)d au plus", count=len(text), most=self.longest),
             )
-        if not text.isprintable():
+        if not text.translate(_NO_BREAK_SPACES).isprintable():
             raise ValidationError(_("ce texte contient un retour à la ligne ou un caractère invisible"))
         if self.form and not self.form.fullmatch(text):
             raise ValidationError(
@@ -191,7 +193,7 @@ def _table(schema: type[Schema], **more: Any) -> fields.Nested:
 
 
 def _shown(value: object) -> str:
-    return f"« {value} »" if isinstance(value, str) else str(value)
+    return _("« %(text)s »", text=value) if isinstance(value, str) else str(value)
 
 
 Faults: TypeAlias = dict[str, Any]

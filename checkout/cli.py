@@ -28,7 +28,8 @@ def check() -> None:
                 click.echo(words + _("aucun cas : %(what)s", what=checked.check.sentence))
             else:
                 wrong += 1
-                click.echo(words + checked.finding.sentence + " : " + ", ".join(checked.finding.examples))
+                found = {"what": checked.finding.sentence, "examples": ", ".join(checked.finding.examples)}
+                click.echo(words + _("%(what)s : %(examples)s", **found))
     seconds = f"{time.perf_counter() - started:.1f}".replace(".", ",")
     click.echo()
     if wrong:

@@ -21,7 +21,13 @@ def _in_words(meals: list[OrderMeal]) -> list[str]:
     for meal in meals:
         days.setdefault((f"{meal.first_name} {meal.last_name}", meal.service_name), []).append(meal)
     return [
-        f"{who}, {service} : {days_in_words([meal.day for meal in theirs])}" for (who, service), theirs in days.items()
+        _(
+            "%(who)s, %(service)s : %(days)s",
+            who=who,
+            service=service,
+            days=days_in_words([meal.day for meal in theirs]),
+        )
+        for (who, service), theirs in days.items()
     ]
 
 

@@ -89,7 +89,8 @@ def order_calendar(number: str) -> Response:
             continue
         event = Event()
         event.add("uid", f"repas-{meal.id}@cantine-facile")
-        event.add("summary", f"{meal.service_name} : {meal.first_name} {meal.last_name}")
+        who = f"{meal.first_name} {meal.last_name}"
+        event.add("summary", _("%(service)s : %(who)s", service=meal.service_name, who=who))
         event.add("dtstart", meal.day)
         event.add("dtend", meal.day + timedelta(days=1))
         event.add("dtstamp", found.placed_at.astimezone(UTC))

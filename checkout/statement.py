@@ -76,7 +76,8 @@ def _words(movement: Movement, of_order: dict[int, list[MovementMeal]], of_reser
     if movement.kind == "wallet_payment" and movement.order_id is not None:
         meals = of_order[movement.order_id]
         people = listing(list(dict.fromkeys(meal.first_name for meal in meals)))
-        return f"{plural(len(meals), 'repas')} : {people}, {_days(sorted({meal.day for meal in meals}))}"
+        days = _days(sorted({meal.day for meal in meals}))
+        return _("%(meals)s : %(people)s, %(days)s", meals=plural(len(meals), "repas"), people=people, days=days)
     return _("Paiement %(key)s", key=movement.payment_key[:8].upper()) if movement.payment_key else ""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from catalog.schemas import WEEKDAYS
 from catalog.town import SchoolCalendar, Town, read_school_calendar, read_town
 from shop.money import parse_euros
+from shop.words import no_break
 
 FOLDER = Path(__file__).parent
 
@@ -136,7 +137,7 @@ def the_people() -> People:
         staff=tuple(
             Staff(
                 login=_login(person),
-                note=person["note"],
+                note=no_break(person["note"]),
                 role=person["role"],
                 commune=person.get("commune"),
                 regie=person.get("regie", False),
@@ -166,7 +167,7 @@ def _family(found: dict[str, Any]) -> Family:
     return Family(
         holder=_login(found),
         co=_login(found["co"]) if "co" in found else None,
-        note=found["note"],
+        note=no_break(found["note"]),
         address=found.get("address"),
         postcode=found.get("postcode"),
         city=found.get("city"),
@@ -207,9 +208,14 @@ def _request(found: dict[str, Any]) -> Request:
         days_ago=found["days_ago"],
         since_last_year=found.get("since_last_year", False),
         eats=frozenset(WEEKDAYS[name] for name in found.get("eats", ())),
-        message=found.get("message"),
-        reason=found.get("reason"),
+        message=_words(found.get("message")),
+        reason=_words(found.get("reason")),
     )
+
+
+def _words(text: str | None) -> str | None:
+    """A text as it is kept when a person has typed it into a form."""
+    return no_break(text) if text else None
 
 
 def _day(text: str | None) -> date | None:

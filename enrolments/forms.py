@@ -8,9 +8,11 @@ from wtforms.widgets import CheckboxInput, ListWidget
 
 from shop.forms import Form
 from shop.words import gettext as _
+from shop.words import no_break
 
 LONGEST_MESSAGE = 500
-_KEPT = ("\n", "\t")
+_KEPT = "\n\t\u00a0\u202f"
+"""What is not printed and is kept all the same: no-break spaces are how French is typed with care."""
 
 
 def whole(typed: Any) -> int:
@@ -20,9 +22,10 @@ def whole(typed: Any) -> int:
 
 
 def tidy(text: str | None) -> str:
-    """What was typed, without control characters (a database refuses some) and without space around it."""
+    """What was typed, without control characters (a database refuses some) and without space around it; others will
+    read it, so its lines break where a French line may."""
     kept = (letter for letter in (text or "").replace("\r\n", "\n") if letter.isprintable() or letter in _KEPT)
-    return "".join(kept).strip()
+    return no_break("".join(kept).strip())
 
 
 class AskForm(Form):

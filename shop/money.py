@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
 from shop.errors import Refusal
+from shop.words import NO_BREAK_SPACE
 from shop.words import gettext as _
 
-NO_BREAK_SPACE = "\u00a0"
 LARGEST_AMOUNT_CENTS = 10_000_000
 
 # ASCII digits on purpose: `\d` would take "١٢" and Decimal would read it as 12.

@@ -4,6 +4,7 @@ The application is built once per process, because compiling its templates takes
 tests the database is emptied, the clock set back, and what was handed down to the application is put back.
 """
 
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from flask import Flask
+from flask import Flask, Response
 from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import event, insert, make_url, select, text
@@ -64,6 +65,30 @@ def test_config(database_url: str, **changes: Any) -> Config:
 
 
 test_config.__test__ = False  # type: ignore[attr-defined]
+
+
+# --- what is read ---
+
+
+def as_typed(words: str) -> str:
+    """The words as a test writes them: ordinary spaces around French marks (tests/house/test_typography.py sees to
+    those that do not break)."""
+    return re.sub("\u00a0(?=[:;!?»])|(?<=«)\u00a0", " ", words)
+
+
+class Answer(TestResponse, Response):  # type: ignore[misc]  # as Flask itself puts the two together
+    """An answer of the application; `get_data` gives it as it was sent."""
+
+    @property
+    def text(self) -> str:
+        return as_typed(self.get_data(as_text=True))
+
+
+class Client(FlaskClient):
+    """A browser whose answers are read as they are typed."""
+
+    def __init__(self, application: Flask, _response: type[Response], **options: Any) -> None:
+        super().__init__(application, Answer, **options)
 
 
 # --- the database ---
@@ -165,6 +190,7 @@ def _process_clock() -> StoppedClock:
 def _process_app(config: Config, _process_clock: StoppedClock) -> Iterator[Flask]:
     app = create_app(config, _process_clock)
     app.testing = True
+    app.test_client_class = Client
     app.config["PROPAGATE_EXCEPTIONS"] = False
     yield app
     app.extensions["shop.database"].engine.dispose()
@@ -202,6 +228,7 @@ def make_app(config: Config, clock: StoppedClock, postbox: "Postbox", app: Flask
     def make(**changes: Any) -> Flask:
         another = create_app(replace(config, **changes), clock)
         another.extensions["shop.postman"] = postbox
+        another.test_client_class = Client
         another.config["PROPAGATE_EXCEPTIONS"] = False
         made.append(another)
         return another

@@ -12,7 +12,7 @@ from enrolments.models import Enrolment
 from enrolments.rules import validity
 from shop.audit import find_breaks
 from shop.models import AuditLine
-from tests.conftest import CountStatements, OpenSession, SendLetters, SignIn, Submit
+from tests.conftest import CountStatements, OpenSession, SendLetters, SignIn, Submit, as_typed
 from tests.enrolments.support import letters_waiting, rows, snapshot, states, text_of
 from tests.factory import Family, Person, Town
 
@@ -248,7 +248,7 @@ def test_approving_replaces_the_tariff_of_the_same_service(
     sign_in(client, town.clerk())
     assert submit(client, f"{QUEUE}/{number}", {"decision": "approve"}).status_code == 303
     assert states(read) == {family.enrolment_ids[0]: "revoked", garderie: "approved", number: "approved"}
-    assert rows(read)[0].reason == "Remplacé par le tarif « Hors commune »."
+    assert as_typed(rows(read)[0].reason or "") == "Remplacé par le tarif « Hors commune »."
 
 
 @pytest.mark.parametrize("newer_first", [True, False])

@@ -1,4 +1,5 @@
-"""Every page and state, judged by axe-core: telephone and desk, light and dark (trust: T-130, T-138)."""
+"""Every page and state, judged by axe-core: telephone and desk, light and dark (trust: T-130, T-138); and no line that
+French does not know."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -33,7 +34,8 @@ def gallery(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.mark.parametrize("wanted", [pytest.param(each, id=each.name) for each in STATES])
 def test_state(gallery: Gallery, wanted: State) -> None:
-    """Nothing for axe to say, nothing to move sideways; in the dark the colours alone are another matter."""
+    """Nothing for axe to say, nothing to move sideways; in the dark the colours alone are another matter. No line may
+    begin with a colon or a question mark."""
     page = gallery.show(wanted)
     found = []
     for width in (PHONE, DESK):
@@ -47,6 +49,7 @@ def test_state(gallery: Gallery, wanted: State) -> None:
         page.set_viewport_size({"width": width, "height": HEIGHT})
         found += [f"{width} px: {sentence}" for sentence in overflowing(page)]
     page.set_viewport_size({"width": PHONE, "height": HEIGHT})
+    found += [f"a line may break at {words!r}" for words in page.evaluate(BREAKABLE)]
     assert not found, "\n".join(found)
 
 
@@ -60,6 +63,14 @@ def violations(page: Page, rules: dict[str, Any]) -> list[str]:
 
 RUN = """async (options) => (await axe.run(document, options)).violations.flatMap((violation) => violation.nodes.map((node) =>
     `${violation.id}: ${node.target} ${node.html.slice(0, 200)} (${node.failureSummary})`))"""
+
+
+BREAKABLE = """() => {
+    const named = [...document.querySelectorAll("[aria-label], [alt], [placeholder]")];
+    const words = named.map((each) => each.ariaLabel || each.alt || each.placeholder || "");
+    return [document.title, document.body.innerText, ...words].flatMap((text) =>
+        text.match(/.{0,30}(?: [:;!?»]|« ).{0,20}/g) ?? []);
+}"""
 
 
 def overflowing(page: Page) -> list[str]:

@@ -19,6 +19,7 @@ from cart.rules import (
     right_on,
     until_the_holidays,
 )
+from tests.conftest import as_typed
 
 THURSDAY = date(2026, 11, 5)
 DEADLINE = datetime(2026, 11, 3, 9, tzinfo=UTC)
@@ -110,7 +111,7 @@ def test_every_problem_is_named_at_once_with_who_and_when() -> None:
     meals = [Meal(12, THURSDAY), Meal(12, friday), Meal(12, saturday)]
     lines, problems = choose(meals, {12: child(right())}, days, {}, BEFORE)
     assert lines == []
-    assert problems == [
+    assert [as_typed(problem) for problem in problems] == [
         "Louane Dupont, jeudi 5 novembre 2026 : pas de service ce jour-là (Grève).",
         "Louane Dupont, vendredi 6 novembre 2026 : il n’y a plus de place.",
         "Louane Dupont, samedi 7 novembre 2026 : ce n’est pas un jour de service.",

@@ -22,6 +22,7 @@ from catalog.operations import (
 )
 from catalog.rules import DeadlineRule
 from catalog.town import ClosureEntry, PriceEntry, SchoolCalendar, Town, read_school_calendar, read_town
+from tests.conftest import as_typed
 
 DEMO = Path(__file__).parents[2] / "demo"
 NOW = datetime(2026, 11, 19, 7, tzinfo=UTC)
@@ -63,6 +64,11 @@ def priced(town: Town, *prices: PriceEntry) -> Town:
     return aiguilhe(town, tariffs=(replace(tariffs[0], prices=prices), *tariffs[1:]))
 
 
+def as_typed_all(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """The lines of a report as they are written here."""
+    return tuple(as_typed(line) for line in lines)
+
+
 def canteen_id(db: Session) -> int:
     """Aiguilhe's canteen."""
     query = select(Service.id).join(Commune, Commune.id == Service.commune_id)
@@ -102,10 +108,10 @@ def test_a_change_is_told_and_made(opened: Open, town_file: Town) -> None:
         "~ Aiguilhe / Cantine Aiguilhe : book_rule : at 10:00, counted serving, days_before 2 → at 12:00, weekday_before 4",
     )
     with opened() as db:
-        assert import_town(db, changed, NOW, dry_run=True).lines == lines
+        assert as_typed_all(import_town(db, changed, NOW, dry_run=True).lines) == lines
     with opened() as db:
         assert db.get_one(Service, canteen_id(db)).capacity is None
-        assert import_town(db, changed, NOW).lines == lines
+        assert as_typed_all(import_town(db, changed, NOW).lines) == lines
     with opened() as db:
         service = db.get_one(Service, canteen_id(db))
         assert service.capacity == 80
@@ -118,7 +124,7 @@ def test_what_the_file_no_longer_holds_is_kept_and_told(opened: Open, town_file:
     )
     with opened() as db:
         report = import_town(db, smaller, NOW)
-        assert report.lines == (
+        assert as_typed_all(report.lines) == (
             "= Aiguilhe / Cantine Aiguilhe / Hors commune n’est plus dans le fichier : conservé",
             "= Rosières n’est plus dans le fichier : conservé",
         )
@@ -223,7 +229,7 @@ def test_closures_close_and_open_again(opened: Open, town_file: Town) -> None:
     closed = replace(town_file.communes[0], closures=(works,))
     town = replace(town_file, communes=(closed, *town_file.communes[1:]))
     with opened() as db:
-        assert import_town(db, town, NOW).lines == (
+        assert as_typed_all(import_town(db, town, NOW).lines) == (
             "+ Aiguilhe : fermé du 30 novembre 2026 au 1er décembre 2026 (Travaux)",
         )
         assert not import_town(db, town, NOW).changed
@@ -289,7 +295,7 @@ def test_commands_bring_in_a_file(app: Flask, command: str) -> None:
     file = DEMO / ("town.toml" if command == "import" else "calendar.toml")
     tried = runner.invoke(args=["catalog", command, str(file), "--dry-run"])
     assert tried.exit_code == 0, tried.output
-    assert tried.output.endswith("Essai : rien n’a été écrit.\n")
+    assert as_typed(tried.output).endswith("Essai : rien n’a été écrit.\n")
     done = runner.invoke(args=["catalog", command, str(file)])
     assert done.exit_code == 0, done.output
     assert done.output.splitlines()[:-1] == tried.output.splitlines()[:-1]
@@ -303,8 +309,9 @@ def test_a_file_with_faults_is_refused_whole(app: Flask, tmp_path: Path, read: O
     file.write_text(text.replace('zone = "A"', 'zone = "Z"', 1).replace('euros = "3,50"', 'euros = "3,555"'))
     result = app.test_cli_runner().invoke(args=["catalog", "import", str(file)])
     assert result.exit_code == 1
-    assert "2 erreurs :" in result.output
-    assert f"{file}:{text[: text.index('zone =')].count(chr(10)) + 1} : communes[1].zone" in result.output
+    said = as_typed(result.output)
+    assert "2 erreurs :" in said
+    assert f"{file}:{text[: text.index('zone =')].count(chr(10)) + 1} : communes[1].zone" in said
     with read() as db:
         assert db.scalar(select(func.count()).select_from(Regie)) == 0
 

@@ -15,6 +15,7 @@ from catalog.town import (
     read_school_calendar,
     read_town,
 )
+from tests.conftest import as_typed
 
 DEMO = Path(__file__).parents[2] / "demo"
 
@@ -170,7 +171,7 @@ def test_what_is_not_toml_is_told_with_its_line() -> None:
 def test_a_fault_names_file_line_and_field() -> None:
     with pytest.raises(FileRefused) as refused:
         read_town(GOOD.replace('zone = "A"', 'zone = "D"'), "villes/demo.toml")
-    assert refused.value.sentence == (
+    assert as_typed(refused.value.sentence) == (
         "1 erreur :\nvilles/demo.toml:16 : communes[1].zone : « D » : choisissez parmi A, B, C"
     )
 

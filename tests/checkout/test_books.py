@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from checkout import books
 from shop import audit
-from tests.conftest import OpenSession
+from tests.conftest import OpenSession, as_typed
 from tests.factory import Town
 
 LIVE_BASKET = """
@@ -293,4 +293,6 @@ def test_the_command_exits_1_on_a_violation(busy_town: Town, app: Flask, write: 
     result = app.test_cli_runner().invoke(args=["books", "check"])
     assert result.exit_code == 1
     assert "Un invariant ne tient pas." in result.output
-    assert "jours dont le nombre de places prises n’est pas exact, ou dépasse la capacité : 1\n" in result.output
+    assert "jours dont le nombre de places prises n’est pas exact, ou dépasse la capacité : 1\n" in as_typed(
+        result.output
+    )

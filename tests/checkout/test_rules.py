@@ -9,6 +9,7 @@ from cart.queries import BasketMeal
 from checkout.basket import baskets, days_in_words
 from checkout.errors import BasketRefused, EmptyBasket, TotalChanged
 from checkout.rules import check_basket, why_not_cancelled
+from tests.conftest import as_typed
 
 DEADLINE = datetime(2026, 11, 3, 9, tzinfo=UTC)
 BEFORE = DEADLINE - timedelta(seconds=1)
@@ -90,7 +91,8 @@ def test_one_second_before_the_deadline_and_at_it() -> None:
     assert check_basket([meal()], 380, BEFORE).total_cents == 380
     with pytest.raises(BasketRefused) as refusal:
         check_basket([meal()], 380, DEADLINE)
-    assert refusal.value.problems[1] == "Trop tard : il fallait réserver avant le mardi 3 novembre 2026 à 10\u00a0h."
+    problem = as_typed(refusal.value.problems[1])
+    assert problem == "Trop tard : il fallait réserver avant le mardi 3 novembre 2026 à 10\u00a0h."
 
 
 def test_all_problems_come_at_once() -> None:
