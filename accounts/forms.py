@@ -393,16 +393,28 @@ class CloseForm(Form):
     )
 
 
+def code_field(label: str = "", keyboard: str = "text") -> StringField:
+    """A code of the second factor; `keyboard` is the one that a telephone shows."""
+    return StringField(
+        label or _("Code"),
+        validators=[needed(_("Écrivez le code.")), line(40)],
+        render_kw={"autocomplete": "one-time-code", "inputmode": keyboard, "maxlength": 40, "spellcheck": "false"},
+    )
+
+
 class CodeForm(Form):
     """A code of the second factor; while it is being set up, the secret that the page shows, sealed."""
 
-    code = StringField(
-        _("Code"),
-        validators=[needed(_("Écrivez le code.")), line(40)],
-        render_kw={"autocomplete": "one-time-code", "inputmode": "text", "maxlength": 40, "spellcheck": "false"},
-    )
+    code = code_field()
     draft = HiddenField()
     next = HiddenField()
+
+
+class RenewCodesForm(Form):
+    """The password and a code of the telephone: an unattended screen is not enough for new recovery codes."""
+
+    current = current_password_field()
+    code = code_field(_("Code de votre téléphone"), keyboard="numeric")
 
 
 class ButtonForm(Form):

@@ -80,6 +80,22 @@ def password_changed(_db: Session, facts: dict[str, Any]) -> Message:
     )
 
 
+def recovery_codes_renewed(_db: Session, facts: dict[str, Any]) -> Message:
+    """The recovery codes were made anew."""
+    return _letter(
+        _("Vos codes de secours ont été renouvelés"),
+        facts,
+        [
+            _("Dix nouveaux codes de secours viennent d’être créés pour votre compte ; les anciens ne servent plus."),
+            _(
+                "Si c’était vous, tout va bien. Sinon, choisissez tout de suite un nouveau mot de passe et prévenez votre "
+                "mairie."
+            ),
+        ],
+        (link_to("accounts.ask_reset"), _("Ce n’était pas moi")),
+    )
+
+
 def email_change(_db: Session, facts: dict[str, Any]) -> Message:
     """Confirm the new address of an account."""
     return _letter(
@@ -168,6 +184,7 @@ COMPOSERS: dict[str, Composer] = {
     "account_exists": account_exists,
     "reset_password": reset_password,
     "password_changed": password_changed,
+    "recovery_codes_renewed": recovery_codes_renewed,
     "email_change": email_change,
     "email_change_taken": email_change_taken,
     "email_change_notice": email_change_notice,

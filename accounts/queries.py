@@ -17,6 +17,7 @@ from accounts.models import (
     HouseholdBeneficiary,
     HouseholdMember,
     LoginSession,
+    RecoveryCode,
     StaffRole,
 )
 from shop.access import FindVisitor, Visitor
@@ -292,3 +293,23 @@ def list_connections(db: Session, account_id: int, now: datetime) -> list[Connec
 def is_enrolled(db: Session, account_id: int) -> bool:
     """Whether the account has its second factor."""
     return db.scalar(select(Account.totp_enrolled_at).where(Account.id == account_id)) is not None
+
+
+class RecoveryCodes(NamedTuple):
+    """An account's recovery codes: how many were made, how many have not served, and of when they are, if there are any."""
+
+    made: int
+    left: int
+    made_at: datetime | None
+
+
+def recovery_codes_of(db: Session, account_id: int) -> RecoveryCodes:
+    """What is known of an account's recovery codes; the codes themselves nobody knows."""
+    row = db.execute(
+        select(
+            func.count(),
+            func.count() - func.count(RecoveryCode.used_at),
+            func.max(RecoveryCode.created_at),
+        ).where(RecoveryCode.account_id == account_id)
+    ).one()
+    return RecoveryCodes(*row)

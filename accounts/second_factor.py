@@ -4,14 +4,14 @@ import secrets
 from datetime import datetime
 
 import pyotp
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from accounts.errors import WrongCode
 from accounts.models import Account, RecoveryCode
 from accounts.queries import digest
 from accounts.rules import accepted_step, clean_recovery_code
-from shop.outbox import the_sealer
+from shop.outbox import Letter, post, the_sealer
 
 STEP_SECONDS = 30
 DRIFT_STEPS = 1
@@ -71,11 +71,26 @@ def enrol(db: Session, account_id: int, secret: str, typed: str, now: datetime) 
     ).first()
     if enrolled is None:
         raise WrongCode
-    return renew_recovery_codes(db, account_id, now)
+    return _new_recovery_codes(db, account_id, now)
 
 
-def renew_recovery_codes(db: Session, account_id: int, now: datetime) -> list[str]:
-    """Ten new recovery codes of 80 bits; the old ones stop working. Only their digests are kept."""
+def renew_recovery_codes(db: Session, account_id: int, typed: str, now: datetime) -> list[str]:
+    """Ten new recovery codes, shown this once, for a code of the telephone; the account's person is told by letter.
+
+    A recovery code will not do: whoever has found one would otherwise make himself ten more. Raises `WrongCode`.
+    """
+    if _is_recovery_code(typed):
+        raise WrongCode
+    check_code(db, account_id, typed, now)
+    codes = _new_recovery_codes(db, account_id, now)
+    account = db.execute(select(Account.email, Account.first_name).where(Account.id == account_id)).one()
+    key = f"recovery_codes_renewed:{account_id}:{_code_hash(account_id, codes[0])[:16]}"
+    post(db, Letter("recovery_codes_renewed", account.email, key, {"first_name": account.first_name}), now)
+    return codes
+
+
+def _new_recovery_codes(db: Session, account_id: int, now: datetime) -> list[str]:
+    """Ten codes of 80 bits in place of the old ones, which stop working. Only their digests are kept."""
     codes = [
         "-".join("".join(secrets.choice(_LETTERS) for _ in range(4)) for _ in range(4)) for _ in range(RECOVERY_CODES)
     ]
@@ -100,7 +115,7 @@ def check_code(db: Session, account_id: int, typed: str, now: datetime) -> None:
     ).first()
     if facts is None:
         raise WrongCode
-    if len(clean_recovery_code(typed)) > 8:
+    if _is_recovery_code(typed):
         _use_recovery_code(db, account_id, typed, now)
         return
     step = _find_step(the_sealer().open(facts.totp_secret, _place(account_id)), typed, facts.totp_last_step, now)
@@ -114,6 +129,11 @@ def check_code(db: Session, account_id: int, typed: str, now: datetime) -> None:
     ).first()
     if taken is None:
         raise WrongCode
+
+
+def _is_recovery_code(typed: str) -> bool:
+    """Whether it is meant as one: the telephone's codes are shorter."""
+    return len(clean_recovery_code(typed)) > 8
 
 
 def _use_recovery_code(db: Session, account_id: int, typed: str, now: datetime) -> None:
@@ -130,9 +150,3 @@ def _use_recovery_code(db: Session, account_id: int, typed: str, now: datetime) 
     ).first()
     if used is None:
         raise WrongCode
-
-
-def codes_left(db: Session, account_id: int) -> int:
-    """How many recovery codes are still good."""
-    left = select(func.count()).where(RecoveryCode.account_id == account_id, RecoveryCode.used_at.is_(None))
-    return db.scalar(left) or 0

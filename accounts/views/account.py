@@ -66,7 +66,7 @@ def details() -> Answer:
     return redirect(url_for("accounts.home"), 303)
 
 
-def _check_current(account_id: int, password: str, now: datetime) -> str:
+def check_current(account_id: int, password: str, now: datetime) -> str:
     """Compare the present password, counting tries: the hash it was compared with. Raises `WrongPassword`, `TooMany`."""
     subject = str(account_id)
     with transaction() as db:
@@ -92,7 +92,7 @@ def change_password() -> Answer:
     if not form.validate():
         return render_template(template, form=form, refused=[]), 422
     try:
-        kept = _check_current(visitor.account_id, form.current.data or "", now)
+        kept = check_current(visitor.account_id, form.current.data or "", now)
         password_hash = passwords.hash_password(form.password.data or "")
         with transaction() as db:
             token = operations.change_password(
@@ -125,7 +125,7 @@ def change_email() -> Answer:
     if not form.validate():
         return render_template(template, form=form, refused=[], email=visitor.email), 422
     try:
-        _check_current(visitor.account_id, form.current.data or "", now)
+        check_current(visitor.account_id, form.current.data or "", now)
         with transaction() as db:
             subject, hour = str(visitor.account_id), timedelta(hours=1)
             tries.take(db, EMAIL_CHANGE_LETTERS, subject, now, 3, window=hour, longest=hour)
@@ -193,7 +193,7 @@ def close() -> Answer:
     if not form.validate():
         return render_template(template, form=form, refused=[]), 422
     try:
-        _check_current(visitor.account_id, form.current.data or "", now)
+        check_current(visitor.account_id, form.current.data or "", now)
         with transaction() as db:
             operations.close(db, visitor.account_id, now)
     except WrongPassword as refusal:

@@ -1,16 +1,17 @@
-"""The second factor of staff: set up at the first sign-in, asked for at every one."""
+"""The second factor of staff: set up at the first sign-in, asked for at every one; and the codes that replace it."""
 
 from datetime import timedelta
 
 import segno
-from flask import current_app, redirect, render_template, request
+from flask import current_app, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from accounts import operations, queries, second_factor
 from accounts.devices import remember_device
-from accounts.errors import WrongCode
-from accounts.forms import CodeForm
+from accounts.errors import WrongCode, WrongPassword
+from accounts.forms import CodeForm, RenewCodesForm
 from accounts.views import blueprint
+from accounts.views.account import check_current
 from accounts.views.entry import OFFICE, this_browser
 from accounts.views.sign_in import Answer
 from shop import tries
@@ -64,7 +65,6 @@ def _ask_code(form: CodeForm) -> Answer:
 
 def _enrol(form: CodeForm) -> Answer:
     visitor, now = the_visitor(), request_now()
-    config: Config = current_app.extensions["shop.config"]
     try:
         secret = second_factor.open_draft(form.draft.data or "", visitor.session_id)
     except SealBroken:
@@ -86,7 +86,7 @@ def _enrol(form: CodeForm) -> Answer:
         return _enrol_page(form, secret, refusal.sentence, refusal.status)
     _go_in(token, None)
     go_on = safe_next(form.next.data) or OFFICE
-    return render_template("accounts/recovery_codes.html", codes=codes, go_on=go_on, site_name=config.site_name)
+    return _new_codes_page(codes, _("La double authentification est installée."), go_on)
 
 
 def _enrol_page(form: CodeForm, secret: str, refused: str, status: int) -> Answer:
@@ -95,6 +95,44 @@ def _enrol_page(form: CodeForm, secret: str, refused: str, status: int) -> Answe
     picture = segno.make(uri, error="m").svg_data_uri(scale=5, border=4, light="#fff", dark="#000")
     letters = " ".join(secret[at : at + 4] for at in range(0, len(secret), 4))
     return _code_page("accounts/second_factor_setup.html", form, refused, status, picture=picture, letters=letters)
+
+
+def _new_codes_page(codes: list[str], lead: str, go_on: str) -> str:
+    return render_template("accounts/recovery_codes.html", codes=codes, lead=lead, go_on=go_on)
+
+
+@blueprint.route("/mon-compte/codes-de-secours", methods=["GET", "POST"])
+@open_to("office")
+def recovery_codes() -> Answer:
+    """How many recovery codes are left, and ten new ones for whoever shows the password and the telephone anew."""
+    visitor, now = the_visitor(), request_now()
+    form = RenewCodesForm()
+    if request.method != "POST":
+        return _recovery_codes_page(form), 200
+    if not form.validate():
+        return _recovery_codes_page(form), 422
+    try:
+        check_current(visitor.account_id, form.current.data or "", now)
+        _take_try()
+        with transaction() as db:
+            codes = second_factor.renew_recovery_codes(db, visitor.account_id, form.code.data or "", now)
+            tries.forget(db, second_factor.TRIES, str(visitor.account_id))
+    except WrongPassword as refusal:
+        form.current.errors = [refusal.sentence]
+        return _recovery_codes_page(form), refusal.status
+    except WrongCode as refusal:
+        form.code.errors = [refusal.sentence]
+        return _recovery_codes_page(form), refusal.status
+    except TooMany as many:
+        return _recovery_codes_page(form, many.sentence), many.status, {"Retry-After": str(many.retry_after)}
+    return _new_codes_page(codes, _("Ils remplacent tous les précédents."), url_for("accounts.home"))
+
+
+def _recovery_codes_page(form: RenewCodesForm, *refused: str) -> str:
+    form.code.data = ""
+    with reading() as db:
+        kept = queries.recovery_codes_of(db, the_visitor().account_id)
+    return render_template("accounts/my_recovery_codes.html", form=form, kept=kept, refused=refused)
 
 
 def _take_try() -> None:

@@ -13,10 +13,12 @@ from sqlalchemy import delete, select, update
 from accounts.models import Account, LoginSession, RecoveryCode, StaffRole
 from shop.clock import StoppedClock
 from tests.accounts.conftest import GOOD, Moved, path_in
-from tests.conftest import OpenSession, SendLetters, SignIn, Submit
+from tests.conftest import CountStatements, OpenSession, SendLetters, SignIn, Submit
 from tests.factory import PASSWORD, Person, Town
 
 DOOR = "/mairie/double-authentification"
+CODES = "/mon-compte/codes-de-secours"
+WRONG = "Ce code n’est pas le bon, ou il a déjà servi."
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def enrol(client: FlaskClient, submit: Submit, clock: StoppedClock) -> tuple[str
     return secret, codes
 
 
-@pytest.mark.parametrize("path", ["/mairie/demandes", "/mairie/jour", "/mon-compte", "/mon-compte/mot-de-passe"])
+@pytest.mark.parametrize("path", ["/mairie/demandes", "/mairie/jour", "/mon-compte", "/mon-compte/mot-de-passe", CODES])
 def test_no_page_of_the_office_opens_before(office: FlaskClient, path: str) -> None:
     answer = office.get(path)
     assert answer.status_code == 303
@@ -234,6 +236,158 @@ class TestAsked:
 def test_parents_have_no_such_door(client: FlaskClient, sign_in: SignIn, town: Town) -> None:
     sign_in(client, town.family())
     assert client.get(DOOR).status_code == 403
+    assert client.get(CODES).status_code == 403
+    assert "Codes de secours" not in client.get("/mon-compte").text
+
+
+class TestRecoveryCodes:
+    """Made anew by whoever shows the password and the telephone."""
+
+    @pytest.fixture
+    def enrolled(self, office: FlaskClient, submit: Submit, clock: StoppedClock) -> tuple[str, list[str]]:
+        """The clerk's secret and first recovery codes; a minute has passed since."""
+        found = enrol(office, submit, clock)
+        clock.moment += timedelta(minutes=1)
+        return found
+
+    def door(self, app: Flask, submit: Submit, clerk: Person, code: str) -> int:
+        """What another browser is answered that shows this code."""
+        client = app.test_client()
+        submit(client, "/connexion", {"email": clerk.email, "password": PASSWORD})
+        return submit(client, DOOR, {"code": code}).status_code
+
+    def test_the_page_says_how_many_are_left(
+        self,
+        app: Flask,
+        office: FlaskClient,
+        submit: Submit,
+        clerk: Person,
+        enrolled: tuple[str, list[str]],
+        write: OpenSession,
+        statements: CountStatements,
+    ) -> None:
+        assert CODES in office.get("/mon-compte").text
+        assert "Il vous reste 10\u00a0codes sur 10" in office.get(CODES).text
+        for code in enrolled[1][:9]:
+            assert self.door(app, submit, clerk, code) == 303
+        with statements() as seen:
+            page = office.get(CODES).text
+        assert "Il vous reste 1\u00a0code sur 10" in page
+        assert seen.count == 2, seen
+        assert self.door(app, submit, clerk, enrolled[1][9]) == 303
+        assert "Il ne vous reste aucun code de secours" in office.get(CODES).text
+        with write() as db:
+            db.execute(delete(RecoveryCode))
+        assert "Vous n’avez pas de codes de secours" in office.get(CODES).text
+
+    def test_new_ones_are_shown_once_and_the_old_ones_stop_at_once(
+        self,
+        app: Flask,
+        office: FlaskClient,
+        submit: Submit,
+        clerk: Person,
+        enrolled: tuple[str, list[str]],
+        clock: StoppedClock,
+        letters: SendLetters,
+        read: OpenSession,
+    ) -> None:
+        secret, old = enrolled
+        form = {"current": PASSWORD, "code": pyotp.TOTP(secret).at(clock.moment)}
+        answer = submit(office, CODES, form)
+        assert answer.status_code == 200
+        assert answer.headers["Cache-Control"] == "no-store"
+        new = re.findall(r'<code class="ref">([a-z2-9-]+)</code>', answer.text)
+        assert len(set(new)) == 10
+        assert not set(new) & set(old)
+        assert 'href="/mon-compte"' in answer.text
+        with read() as db:
+            kept = db.scalars(select(RecoveryCode.code_hash)).all()
+        assert len(kept) == 10
+        assert not set(new) & set(kept)
+        # The same form sent again, by a page that is loaded anew, shows nothing and makes nothing.
+        again = submit(office, CODES, form)
+        assert again.status_code == 422
+        assert new[0] not in again.text
+        assert new[0] not in office.get(CODES).text
+        assert self.door(app, submit, clerk, old[0]) == 422
+        assert self.door(app, submit, clerk, new[0]) == 303
+        assert self.door(app, submit, clerk, new[0]) == 422
+        (letter,) = letters()
+        assert (letter["To"], letter["Subject"]) == (clerk.email, "Vos codes de secours ont été renouvelés")
+        assert not any(code in letter.as_string() for code in new)
+
+    @pytest.mark.parametrize(
+        ("password", "code", "sentence"),
+        [
+            ("", "RIGHT", "Écrivez votre mot de passe."),
+            ("ce n’est pas lui", "RIGHT", "Ce mot de passe n’est pas le vôtre."),
+            (PASSWORD, "", "Écrivez le code."),
+            (PASSWORD, "000000", WRONG),
+            (PASSWORD, "SERVED", WRONG),
+            (PASSWORD, "RECOVERY", WRONG),
+            (PASSWORD, "١٢٣٤٥٦", WRONG),
+            (PASSWORD, "x" * 500, "dépasse 40 caractères"),
+        ],
+    )
+    def test_refuses(
+        self,
+        office: FlaskClient,
+        submit: Submit,
+        enrolled: tuple[str, list[str]],
+        clock: StoppedClock,
+        snapshot: Moved,
+        password: str,
+        code: str,
+        sentence: str,
+    ) -> None:
+        totp = pyotp.TOTP(enrolled[0])
+        known = {
+            "RIGHT": totp.at(clock.moment),
+            "SERVED": totp.at(clock.moment - timedelta(minutes=1)),
+            "RECOVERY": enrolled[1][0],
+        }
+        before = snapshot()
+        answer = submit(office, CODES, {"current": password, "code": known.get(code, code)})
+        assert answer.status_code == 422
+        assert sentence in answer.text
+        assert f'value="{known.get(code, code) or PASSWORD}"' not in answer.text
+        assert snapshot() == before
+
+    def test_guessing_is_slowed_down_together_with_the_door(
+        self,
+        app: Flask,
+        office: FlaskClient,
+        submit: Submit,
+        clerk: Person,
+        enrolled: tuple[str, list[str]],
+        clock: StoppedClock,
+        snapshot: Moved,
+    ) -> None:
+        before = snapshot()
+        form = {"current": PASSWORD, "code": "000000"}
+        answers = [submit(office, CODES, form) for _ in range(6)]
+        assert [answer.status_code for answer in answers] == [422] * 5 + [429]
+        assert int(answers[-1].headers["Retry-After"]) > 0
+        assert "Trop d’essais de suite" in answers[-1].text
+        form["code"] = pyotp.TOTP(enrolled[0]).at(clock.moment)
+        assert submit(office, CODES, form).status_code == 429
+        assert snapshot() == before
+        assert self.door(app, submit, clerk, form["code"]) == 429
+
+    def test_guessing_the_password_is_slowed_down(
+        self,
+        office: FlaskClient,
+        submit: Submit,
+        enrolled: tuple[str, list[str]],
+        clock: StoppedClock,
+        snapshot: Moved,
+    ) -> None:
+        before = snapshot()
+        form = {"current": "ce n’est pas lui", "code": pyotp.TOTP(enrolled[0]).at(clock.moment)}
+        assert [submit(office, CODES, form).status_code for _ in range(11)] == [422] * 10 + [429]
+        form["current"] = PASSWORD
+        assert submit(office, CODES, form).status_code == 429
+        assert snapshot() == before
 
 
 class TestInvitation:

@@ -11,9 +11,9 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from playwright.sync_api import Browser, Page
-from sqlalchemy import Select, insert, select, update
+from sqlalchemy import Select, delete, insert, select, update
 
-from accounts.models import Account, AccountLink
+from accounts.models import Account, AccountLink, RecoveryCode
 from accounts.queries import digest
 from cart.models import BasketLine
 from catalog.models import Commune, Service, ServiceDay, TariffPrice
@@ -766,6 +766,52 @@ def _recovery_codes(window: Window) -> None:
     window.button("Valider").click()
     window.page.get_by_role("heading", name="Gardez vos codes de secours").wait_for()
     _forget_second_factor(window.shop)
+
+
+page("mes-codes-de-secours-aucun", "/mon-compte/codes-de-secours", COOK)
+submitted("mes-codes-de-secours-vide", "/mon-compte/codes-de-secours", "Créer dix nouveaux codes", COOK)
+
+
+def _ask_new_codes(window: Window, code: str) -> None:
+    window.go("/mon-compte/codes-de-secours")
+    window.page.get_by_label("Votre mot de passe actuel").fill(window.shop.people[COOK].password)
+    window.text_box("Code de votre téléphone").fill(code)
+    window.button("Créer dix nouveaux codes").click()
+
+
+@state("mes-codes-de-secours-erreur", COOK)
+def _new_codes_wrong(window: Window) -> None:
+    _ask_new_codes(window, "000000")
+
+
+@state("mes-codes-de-secours-nouveaux", COOK)
+def _new_codes(window: Window) -> None:
+    _ask_new_codes(window, window.shop.code_of(COOK))
+    window.heading("Gardez vos codes de secours").wait_for()
+    _forget_recovery_codes(window.shop)
+
+
+def _recovery_codes_used(name: str, used: int) -> None:
+    @state(name, COOK)
+    def _reach(window: Window) -> None:
+        now = window.shop.clock.now()
+        with window.shop.write() as db:
+            account_id = db.scalars(select(Account.id).where(Account.email == COOK)).one()
+            for number in range(10):
+                code = RecoveryCode(account_id=account_id, code_hash=digest(f"{name} {number}"), created_at=now)
+                code.used_at = now if number < used else None
+                db.add(code)
+        window.go("/mon-compte/codes-de-secours")
+        _forget_recovery_codes(window.shop)
+
+
+_recovery_codes_used("mes-codes-de-secours", used=3)
+_recovery_codes_used("mes-codes-de-secours-tous-utilises", used=10)
+
+
+def _forget_recovery_codes(shop: Served) -> None:
+    with shop.write() as db:
+        db.execute(delete(RecoveryCode))
 
 
 def _forget_second_factor(shop: Served) -> None:

@@ -35,6 +35,8 @@ POLICY = """
     POST accounts.end_other_connections         members
     GET  accounts.family                        parents
     GET  accounts.home                          members
+    GET  accounts.recovery_codes                office
+    POST accounts.recovery_codes                office
     GET  accounts.remove_from_family            parents
     POST accounts.remove_from_family            parents
     GET  accounts.reset                         everybody
