@@ -28,6 +28,7 @@ from accounts.queries import digest
 from shop import tries
 from shop.database import insert_missing, lock
 from shop.errors import TooMany
+from shop.models import Outbox
 from shop.outbox import Letter, post
 
 LINK_LIFETIMES = {
@@ -41,6 +42,8 @@ PARENT_SESSION = timedelta(days=7)
 STAFF_SESSION = timedelta(hours=12)
 """The absolute ends of a session, however often it is used."""
 
+NOBODY = 0
+"""The id of no account."""
 CONFIRM_LETTERS_TO = "confirm letters to"
 SIGN_IN_ACCOUNT, SIGN_IN_DEVICE, SIGN_IN_ADDRESS = "sign-in account", "sign-in device", "sign-in address"
 
@@ -267,10 +270,21 @@ def ask_reset(db: Session, email: str, now: datetime) -> None:
         .order_by(Account.state, Account.id.desc())
         .limit(1)
     ).first()
-    if account is not None:
-        token, link_id = _new_link(db, account.id, "reset", now)
-        facts = {"first_name": account.first_name, "token": token}
-        post(db, Letter("reset_password", email, f"reset_password:{link_id}", facts), now)
+    if account is None:
+        _take_as_long(db, email, now)
+        return
+    token, link_id = _new_link(db, account.id, "reset", now)
+    facts = {"first_name": account.first_name, "token": token}
+    post(db, Letter("reset_password", email, f"reset_password:{link_id}", facts), now)
+
+
+def _take_as_long(db: Session, email: str, now: datetime) -> None:
+    """Do for nobody the work of a reset, and leave nothing of it: a quicker answer would tell (trust: T-043)."""
+    spend_links(db, NOBODY, ["reset"], now)
+    token = secrets.token_urlsafe(32)
+    key = f"reset_password:nobody:{digest(token)[:16]}"
+    post(db, Letter("reset_password", email, key, {"first_name": "", "token": token}), now)
+    db.execute(delete(Outbox).where(Outbox.key == key).execution_options(synchronize_session=False))
 
 
 def reset_password(db: Session, token: str, password_hash: str, now: datetime) -> None:
