@@ -132,6 +132,8 @@ def test_the_comparison_sees_a_door_that_tells(stranger: Stranger, monkeypatch: 
 @pytest.mark.slow
 @pytest.mark.parametrize("door", DOORS)
 def test_a_door_takes_as_long_whoever_has_the_address(stranger: Stranger, door: str) -> None:
+    if door != "reset" and not stranger.app.extensions["shop.database"].is_sqlite:
+        pytest.skip("a hash weighs the same on both databases; only what hashes nothing is measured on each")
     assert stranger.apart(door) <= WITHIN_SECONDS
 
 
