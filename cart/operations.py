@@ -28,9 +28,6 @@ _STATE_SET = (
     .where(Basket.id == bindparam("moved_id"))
     .values(state=bindparam("to_state"), changed_at=bindparam("now"))
 )
-_LEFT_OPEN = _STATE_SET.where(
-    Basket.household_id == bindparam("household"), is_one_of(Basket.state, ["open"])
-).returning(Basket.id)
 
 
 class LiveBasket(NamedTuple):
@@ -100,12 +97,6 @@ def touch(db: Session, basket_id: int, now: datetime) -> None:
     db.execute(
         update(Basket).where(Basket.id == basket_id).values(changed_at=now).execution_options(synchronize_session=False)
     )
-
-
-def leave_open(db: Session, household_id: int, basket_id: int, state: str, now: datetime) -> bool:
-    """Lock the household's basket of that id and move it out of `open`; whether it was there and open."""
-    facts = {"moved_id": basket_id, "household": household_id, "to_state": state, "now": now}
-    return run(db, _LEFT_OPEN, **facts).first() is not None
 
 
 def set_state(db: Session, basket_id: int, state: str, now: datetime) -> None:

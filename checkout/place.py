@@ -43,8 +43,9 @@ def pay_from_wallet(db: Session, buyer: Buyer, basket_id: int, seen_cents: int |
     `seen_cents` is the total that the person saw. Raises `NotFound`, `PaymentUnderWay`, the refusals of `check_basket`,
     `BalanceTooShort`, `PlaceJustTaken`; then nothing has changed.
     """
-    if not cart.operations.leave_open(db, buyer.household_id, basket_id, "converted", now):
-        return _known(db, buyer.household_id, basket_id)
+    known = _lock_basket(db, buyer.household_id, basket_id)
+    if known is not None:
+        return known
     draft = _check(db, basket_id, seen_cents, now)
     order_id, number = _place(db, buyer, draft, "wallet", None, now)
     if draft.total_cents:
@@ -63,6 +64,7 @@ def pay_from_wallet(db: Session, buyer: Buyer, basket_id: int, seen_cents: int |
             ),
             now,
         )
+    cart.operations.set_state(db, basket_id, "converted", now)
     post(db, order_letter(order_id, buyer.email), now)
     return number
 
@@ -79,8 +81,9 @@ def hold_for_card(
 
     A basket that is ordered already gives that order's number. Raises as `pay_from_wallet` does, and `BelowMinimum`.
     """
-    if not cart.operations.leave_open(db, buyer.household_id, basket_id, "completing", now):
-        return _known(db, buyer.household_id, basket_id)
+    known = _lock_basket(db, buyer.household_id, basket_id)
+    if known is not None:
+        return known
     draft = _check(db, basket_id, seen_cents, now)
     regie = db.execute(select(Regie.card_gateway, Regie.minimum_online_cents).where(Regie.id == draft.regie_id)).one()
     gateway = gateways[regie.card_gateway]
@@ -88,6 +91,7 @@ def hold_for_card(
     if draft.total_cents < minimum:
         raise BelowMinimum(minimum)
     order_id, _number = _place(db, buyer, draft, "card", now + gateway.hold, now)
+    cart.operations.set_state(db, basket_id, "completing", now)
     return payments.operations.open_attempt(
         db,
         purpose="order",
@@ -109,6 +113,11 @@ def order_letter(order_id: int, email: str) -> Letter:
     return Letter(kind="order_paid", to=email, key=f"order_paid:{order_id}", facts={"order_id": order_id})
 
 
+_LOCKED_BASKET = (
+    select(Basket.state)
+    .where(Basket.id == bindparam("basket_id"), Basket.household_id == bindparam("household_id"))
+    .with_for_update(key_share=True)
+)
 _LOCKED_DAYS = (
     select(ServiceDay.id)
     .where(ServiceDay.id.in_(select(BasketLine.service_day_id).where(BasketLine.basket_id == bindparam("basket_id"))))
@@ -134,10 +143,13 @@ _LINES = orders.operations.lines_from(
 )
 
 
-def _known(db: Session, household_id: int, basket_id: int) -> str:
-    """The number of the order that the basket became: a second click is harmless."""
-    if db.scalar(select(Basket.id).where(Basket.id == basket_id, Basket.household_id == household_id)) is None:
+def _lock_basket(db: Session, household_id: int, basket_id: int) -> str | None:
+    """Lock the basket. The number of its order when it was ordered already: a second click is harmless."""
+    state = run(db, _LOCKED_BASKET, basket_id=basket_id, household_id=household_id).scalar()
+    if state is None:
         raise NotFound
+    if state == "open":
+        return None
     number = db.scalar(select(Order.number).where(Order.basket_id == basket_id, Order.state == "paid"))
     if number is None:
         raise PaymentUnderWay
