@@ -16,7 +16,7 @@ from checkout.queries import BookedMeal, OrderFacts, OrderMeal
 from checkout.views import the_buyer
 from shop.access import open_to, the_household_id
 from shop.clock import paris_day, request_now
-from shop.database import reading, transaction
+from shop.database import reading, rows, transaction
 from shop.errors import NotFound
 from shop.french import month_name, plural
 from shop.money import format_euros
@@ -45,7 +45,7 @@ def history() -> str:
 
 
 def _load(number: str) -> tuple[OrderFacts, list[OrderMeal], queries.PaymentFacts | None]:
-    with reading() as db:
+    with rows() as db:
         found = queries.find_order(db, the_household_id(), number)
         if found is None:
             raise NotFound

@@ -13,7 +13,7 @@ from catalog.models import Commune, Regie, Service, ServiceDay, Tariff
 from orders.models import Order, Reservation
 from orders.queries import reserved
 from payments.models import Payment
-from shop.statements import is_one_of, run
+from shop.statements import Rows, is_one_of, run
 from wallet.models import JournalEntry, LedgerAccount, Posting
 
 
@@ -43,7 +43,7 @@ _BALANCES = select(LedgerAccount.regie_id, LedgerAccount.balance_cents).where(
 )
 
 
-def balances(db: Session, household_id: int) -> dict[int, int]:
+def balances(db: Rows, household_id: int) -> dict[int, int]:
     """What each wallet of the household holds, by régie."""
     return {int(regie_id): int(cents) for regie_id, cents in run(db, _BALANCES, household_id=household_id)}
 
@@ -124,7 +124,7 @@ _ORDER_BY_NUMBER = (
 _MEALS_OF_ORDER = _MEALS.where(Reservation.order_id == bindparam("order_id"))
 
 
-def find_order(db: Session, household_id: int, number: str) -> tuple[OrderFacts, list[OrderMeal]] | None:
+def find_order(db: Rows, household_id: int, number: str) -> tuple[OrderFacts, list[OrderMeal]] | None:
     """The household's order of that number and its meals, by service and day."""
     found = run(db, _ORDER_BY_NUMBER, number=number, household_id=household_id)
     if not found:
@@ -200,7 +200,7 @@ def get_payment(db: Session, payment_id: int) -> PaymentFacts:
     return PaymentFacts._make(db.execute(_PAYMENT.where(Payment.id == payment_id)).one())
 
 
-def payment_under_way(db: Session, household_id: int) -> PaymentFacts | None:
+def payment_under_way(db: Rows, household_id: int) -> PaymentFacts | None:
     """The card payment that the household's basket waits for, if it does."""
     row = db.execute(
         _PAYMENT.where(
@@ -213,7 +213,7 @@ def payment_under_way(db: Session, household_id: int) -> PaymentFacts | None:
     return PaymentFacts._make(row) if row else None
 
 
-def payment_of_order(db: Session, order_id: int) -> PaymentFacts | None:
+def payment_of_order(db: Rows, order_id: int) -> PaymentFacts | None:
     """The newest card payment of an order."""
     row = db.execute(_PAYMENT.where(Payment.order_id == order_id).order_by(Payment.id.desc()).limit(1)).first()
     return PaymentFacts._make(row) if row else None

@@ -14,7 +14,7 @@ from payments.gateways import the_gateways
 from payments.gateways.base import GatewayRefused
 from shop.access import open_to, the_household_id, the_visitor
 from shop.clock import request_now
-from shop.database import reading, transaction
+from shop.database import reading, rows, transaction
 from shop.errors import NotFound, Refusal
 from shop.french import plural
 from shop.money import AmountRefused, parse_euros
@@ -62,7 +62,7 @@ def basket() -> str:
 
 def _basket_page(refusal: Refusal | None) -> str:
     household_id, now = the_household_id(), request_now()
-    with reading() as db:
+    with rows() as db:
         meals = meals_of_household(db, household_id)
         balances = queries.balances(db, household_id) if meals else {}
         pending = queries.payment_under_way(db, household_id) if _any_completing(meals) else None
