@@ -87,6 +87,7 @@ def pay_basket(db: Session, basket_id: int, now: datetime) -> str:
                 "tariff_id": line.tariff_id,
                 "tariff_price_id": line.tariff_price_id,
                 "cents": line.quoted_cents,
+                "credit_cents": line.quoted_cents,
                 "cancel_deadline_at": line.cancel_deadline_at,
                 "state": "confirmed",
             }

@@ -193,6 +193,7 @@ class Town:
                         "tariff_id": self.tariff_id,
                         "tariff_price_id": self.price_id,
                         "quoted_cents": self.cents,
+                        "credit_cents": self.cents,
                     }
                     for buyer, basket in zip(buyers, baskets, strict=True)
                     for child, day in self.meals(buyer, meals)

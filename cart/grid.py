@@ -6,7 +6,21 @@ from functools import lru_cache
 from typing import NamedTuple, get_args
 
 from cart.periods import Period
-from cart.rules import CellState, Child, Day, Meal, Right, Taken, cell_state, day_state, monday_of, right_on
+from cart.quotes import Terms, asks_who_eats, quote
+from cart.rules import (
+    BOOKABLE,
+    CellState,
+    Child,
+    Day,
+    Meal,
+    Right,
+    Taken,
+    cell_state,
+    day_state,
+    monday_of,
+    price_of,
+    right_on,
+)
 from shop.french import day_long, day_plain, day_short, moment_short
 from shop.money import format_euros
 from shop.words import gettext as _
@@ -31,10 +45,13 @@ class Box(NamedTuple):
     """In full, for screen readers: "Louane Dupont, jeudi 5 novembre 2026"."""
     described: str = ""
     """The ids of what else is to be said of it: its price in the column's head, its deadline."""
-    cents: int = 0
+    cents: int | str = 0
+    """The price; prices for one, two… of the family's children on that day, with spaces between, where it depends."""
     ticked: bool = False
     price: str | None = None
     """The price, where it is not the one that stands in the child's column head."""
+    others: int = 0
+    """How many of the family's other children eat that day already, where the price depends on it."""
 
 
 SHUT = {state: Box(state) for state in get_args(CellState)}
@@ -85,7 +102,7 @@ def columns(children: Mapping[int, Child]) -> list[Column]:
     first_names = [child.first_name for child in children.values()]
     result = []
     for child in children.values():
-        prices = {right.cents for right in child.rights}
+        prices = {right.cents if right.grid is None else None for right in child.rights}
         cents = prices.pop() if len(prices) == 1 else None
         shown = child.name if first_names.count(child.first_name) > 1 else child.first_name
         result.append(Column(child.id, shown, child.name, None if cents is None else format_euros(cents), cents))
@@ -99,6 +116,7 @@ def weeks(
     heads: Sequence[Column],
     taken: Mapping[Meal, Taken],
     ticked: Collection[Meal],
+    terms: Terms,
     now: datetime,
     today: date,
 ) -> list[Week]:
@@ -117,7 +135,7 @@ def weeks(
             shown = monday
             result.append(_week(monday, period))
         words = _words(day.day, day.is_open, day.closed_reason, day.menu, day.book_deadline_at)
-        boxes = _boxes(day, words, eaters, taken, ticked, now) if day.is_open else []
+        boxes = _boxes(day, words, eaters, taken, ticked, terms, now) if day.is_open else []
         result[-1].rows.append(DayRow(words, boxes))
     return [week._replace(has_free=any(box.code for row in week.rows for box in row.boxes)) for week in result]
 
@@ -156,6 +174,7 @@ def _boxes(
     eaters: Sequence[tuple[Column, Child, Right | None]],
     taken: Mapping[Meal, Taken],
     ticked: Collection[Meal],
+    terms: Terms,
     now: datetime,
 ) -> list[Box]:
     boxes: list[Box] = []
@@ -164,18 +183,41 @@ def _boxes(
         right = always or right_on(child, day.day)
         meal = Meal(child.id, day.day)
         state = cell_state(of_day, right is not None, taken.get(meal))
-        if state != "free" or right is None:
+        if state not in BOOKABLE or right is None:
             boxes.append(SHUT[state])
             continue
+        cents: int | str = right.cents
+        price, others, name = None if head.cents is not None else format_euros(right.cents), 0, head.name
+        if right.grid is not None or state == "surcharge":
+            cents, price, others = _computed(right, terms, meal, taken, state == "surcharge")
+        if state == "surcharge":
+            name = _("%(name)s, hors délai", name=name)
         boxes.append(
             Box(
-                state,
+                "free",
                 f"{child.id}.{words.iso}",
-                f"{head.name}, {words.long}",
+                f"{name}, {words.long}",
                 f"p{child.id} l{words.iso}",
-                right.cents,
+                cents,
                 meal in ticked,
-                None if head.cents is not None else format_euros(right.cents),
+                price,
+                others,
             )
         )
     return boxes
+
+
+def _computed(
+    right: Right, terms: Terms, meal: Meal, taken: Mapping[Meal, Taken], late: bool
+) -> tuple[int | str, str, int]:
+    """A price that is not the tariff's flat one: cents, words, and how many of the family's children eat already."""
+    if not asks_who_eats(right.grid):
+        cents = price_of(right, terms, meal, {}, late).cents
+        return cents, format_euros(cents), 0
+    pupils = terms.family.pupils
+    others = [child for child in pupils if child != meal.beneficiary_id and (child, meal.day) in taken]
+    by_count = [
+        quote(right.cents, right.grid, terms, meal.beneficiary_id, meal.day, count, late).cents
+        for count in range(1, max(len(pupils), 1) + 1)
+    ]
+    return " ".join(map(str, by_count)), format_euros(by_count[len(others)]), len(others)

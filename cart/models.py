@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.database import Key, Row
@@ -45,8 +45,13 @@ class BasketLine(Row):
     tariff_id: Mapped[int] = mapped_column(Key, ForeignKey("tariffs.id"))
     tariff_price_id: Mapped[int] = mapped_column(Key, ForeignKey("tariff_prices.id"))
     quoted_cents: Mapped[int]
+    credit_cents: Mapped[int]
+    """What the wallet gets back when the meal is cancelled in time."""
+    basis: Mapped[str | None] = mapped_column(Text)
+    """How the price came about, as `cart.quotes` writes it; nothing for a flat price in time."""
 
     __table_args__ = (
         UniqueConstraint("basket_id", "beneficiary_id", "service_day_id"),
         CheckConstraint("quoted_cents >= 0", name="quoted"),
+        CheckConstraint("credit_cents >= 0", name="credit"),
     )

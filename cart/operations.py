@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from cart.errors import PaymentUnderWay, TooManyMeals
 from cart.models import Basket, BasketLine
+from cart.quotes import Quote
 from cart.rules import MOST_MEALS, Line
 from shop.database import Key, insert_or_touch
 from shop.statements import as_rows, is_one_of, numbers, run
@@ -21,7 +22,7 @@ _LINES_HELD = (
     select(func.count()).where(BasketLine.basket_id == literal_column("baskets.id")).scalar_subquery().label("lines")
 )
 _NEW_LINES = insert(BasketLine).from_select(
-    ["basket_id", *Line._fields], select(bindparam("basket_id", type_=Key), *numbers(*Line._fields).c)
+    ["basket_id", *Line._fields], select(bindparam("basket_id", type_=Key), *numbers(*Line._fields, words=["basis"]).c)
 )
 _STATE_SET = (
     update(Basket)
@@ -104,13 +105,19 @@ def set_state(db: Session, basket_id: int, state: str, now: datetime) -> None:
     run(db, _STATE_SET, moved_id=basket_id, to_state=state, now=now)
 
 
-def requote(db: Session, basket_id: int, prices: Mapping[int, tuple[int, int]], now: datetime) -> None:
-    """Give lines of a basket that the caller has locked the prices that hold now: line id → price id and cents."""
+def requote(db: Session, basket_id: int, prices: Mapping[int, tuple[int, Quote]], now: datetime) -> None:
+    """Give lines of a basket that the caller has locked the prices that hold now: line id → price id and quote."""
     db.execute(
         update(BasketLine),
         [
-            {"id": line_id, "tariff_price_id": price_id, "quoted_cents": cents}
-            for line_id, (price_id, cents) in prices.items()
+            {
+                "id": line_id,
+                "tariff_price_id": price_id,
+                "quoted_cents": price.cents,
+                "credit_cents": price.credit_cents,
+                "basis": price.basis,
+            }
+            for line_id, (price_id, price) in prices.items()
         ],
     )
     touch(db, basket_id, now)

@@ -1,14 +1,17 @@
 """Decisions about what may be booked: values in, values out."""
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal, NamedTuple
 
+from cart.quotes import Quote, Terms, quote
+from catalog.rules.prices import Grid
 from shop.french import day_long, moment
 from shop.words import gettext as _
 
-CellState = Literal["free", "booked", "basket", "full", "late", "closed", "no_tariff"]
+CellState = Literal["free", "surcharge", "booked", "basket", "full", "late", "closed", "no_tariff"]
 MOST_MEALS = 2000
 
 
@@ -23,6 +26,7 @@ class Day(NamedTuple):
     booked_count: int
     book_deadline_at: datetime
     cancel_deadline_at: datetime
+    late_deadline_at: datetime | None
     menu: str | None
 
 
@@ -35,6 +39,7 @@ class Right(NamedTuple):
     cents: int
     first: date
     last: date
+    grid: Grid | None = None
 
 
 @dataclass(frozen=True)
@@ -97,16 +102,29 @@ Taken = Literal["booked", "basket"]
 """What the family has of a meal already."""
 
 
-def day_state(day: Day, now: datetime) -> Literal["free", "full", "late", "closed"]:
+DayState = Literal["free", "surcharge", "full", "late", "closed"]
+BOOKABLE: tuple[CellState, ...] = ("free", "surcharge")
+"""A meal that can be had, in time or at the late price."""
+
+
+def is_late(book_deadline_at: datetime, late_deadline_at: datetime | None, now: datetime) -> bool:
+    """Whether booking is over at the ordinary price and still possible at the late one."""
+    return book_deadline_at <= now and late_deadline_at is not None and now < late_deadline_at
+
+
+def day_state(day: Day, now: datetime) -> DayState:
     """The state of a day for a child who has nothing on it yet."""
     if not day.is_open:
         return "closed"
-    if now >= day.book_deadline_at:
+    late = is_late(day.book_deadline_at, day.late_deadline_at, now)
+    if now >= day.book_deadline_at and not late:
         return "late"
-    return "full" if day.capacity is not None and day.booked_count >= day.capacity else "free"
+    if day.capacity is not None and day.booked_count >= day.capacity:
+        return "full"
+    return "surcharge" if late else "free"
 
 
-def cell_state(day: Literal["free", "full", "late", "closed"], has_right: bool, taken: Taken | None) -> CellState:
+def cell_state(day: DayState, has_right: bool, taken: Taken | None) -> CellState:
     """The state of one box, given its day's. What the family has comes first, then why it cannot be had."""
     if taken == "booked":
         return taken
@@ -127,7 +145,7 @@ def why_not(state: CellState, child_name: str, day: Day) -> str:
             return _(
                 "%(who)s, %(day)s : il fallait réserver avant le %(until)s.",
                 **facts,
-                until=moment(day.book_deadline_at),
+                until=moment(day.late_deadline_at or day.book_deadline_at),
             )
         case "full":
             return _("%(who)s, %(day)s : il n’y a plus de place.", **facts)
@@ -145,6 +163,8 @@ class Line(NamedTuple):
     tariff_id: int
     tariff_price_id: int
     quoted_cents: int
+    credit_cents: int
+    basis: str | None
 
 
 def choose(
@@ -152,12 +172,14 @@ def choose(
     children: Mapping[int, Child],
     days: Mapping[date, Day],
     taken: Mapping[Meal, Taken],
+    terms: Terms,
     now: datetime,
 ) -> tuple[list[Line], list[str]]:
     """The lines for what was ticked, and a sentence for each meal that cannot be had. A meal already there is skipped."""
+    eating = who_eats((meals := set(meals)) | taken.keys())
     lines: list[Line] = []
     problems: list[str] = []
-    for meal in sorted(set(meals), key=lambda meal: (meal.day, meal.beneficiary_id)):
+    for meal in sorted(meals, key=lambda meal: (meal.day, meal.beneficiary_id)):
         child = children[meal.beneficiary_id]
         day = days.get(meal.day)
         if day is None:
@@ -169,11 +191,26 @@ def choose(
         state = cell_state(day_state(day, now), right is not None, taken.get(meal))
         if state == "basket":
             continue
-        if state != "free" or right is None:
+        if state not in BOOKABLE or right is None:
             problems.append(why_not(state, child.name, day))
             continue
-        lines.append(Line(child.id, day.id, right.tariff_id, right.price_id, right.cents))
+        price = price_of(right, terms, meal, eating, state == "surcharge")
+        lines.append(Line(child.id, day.id, right.tariff_id, right.price_id, *price))
     return lines, problems
+
+
+def who_eats(meals: Iterable[Meal]) -> dict[date, set[int]]:
+    """The beneficiaries who eat on each day."""
+    found: dict[date, set[int]] = defaultdict(set)
+    for child_id, day in meals:
+        found[day].add(child_id)
+    return found
+
+
+def price_of(right: Right, terms: Terms, meal: Meal, eating: Mapping[date, Collection[int]], late: bool) -> Quote:
+    """The price of a meal at the child's right on that day; `eating` names who of the family eats when."""
+    count = 1 if right.grid is None else terms.family.eating(eating.get(meal.day, ()))
+    return quote(right.cents, right.grid, terms, meal.beneficiary_id, meal.day, count, late)
 
 
 def monday_of(day: date) -> date:

@@ -1,6 +1,6 @@
 """Pages on which meals are chosen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -12,7 +12,10 @@ from cart import grid, operations, queries
 from cart.errors import MealsRefused, NothingChosen, PaymentUnderWay, TooManyMeals
 from cart.periods import Period, read_period
 from cart.queries import Place
+from cart.quotes import NOBODY, Terms, asks_who_eats
+from cart.repricing import follow_who_eats
 from cart.rules import (
+    BOOKABLE,
     MOST_MEALS,
     Child,
     Day,
@@ -21,11 +24,14 @@ from cart.rules import (
     cell_state,
     choose,
     day_state,
+    price_of,
     read_meal,
     right_on,
     until_the_holidays,
+    who_eats,
 )
 from cart.ticks import near, read_ticks, write_ticks
+from catalog.rules.policies import Policies
 from shop.access import found_again_at, open_to, the_household_id
 from shop.clock import paris_day, request_now
 from shop.database import rows, transaction
@@ -64,6 +70,7 @@ class Choice:
     days: Mapping[date, Day]
     taken: Mapping[Meal, Taken]
     ticked: set[Meal]
+    terms: Terms
 
     def is_free(self, meal: Meal) -> bool:
         """Whether the box of this meal can be ticked."""
@@ -71,7 +78,15 @@ class Choice:
         if day is None or child is None:
             return False
         has_right = right_on(child, meal.day) is not None
-        return cell_state(day_state(day, self.now), has_right, self.taken.get(meal)) == "free"
+        return cell_state(day_state(day, self.now), has_right, self.taken.get(meal)) in BOOKABLE
+
+    def cents(self, meal: Meal, eating: Mapping[date, Collection[int]]) -> int:
+        """What a meal whose box can be ticked costs; `eating` names who of the family eats when."""
+        right = right_on(self.children[meal.beneficiary_id], meal.day)
+        if right is None:
+            return 0
+        late = day_state(self.days[meal.day], self.now) == "surcharge"
+        return price_of(right, self.terms, meal, eating, late).cents
 
 
 def _load(
@@ -88,7 +103,14 @@ def _load(
     first, last = min([max(period.first, today), *ticked_days]), max([period.last, *ticked_days])
     days, taken = queries.days_between(db, household_id, place.service_id, first, last)
     children = _between(family, first, last)
-    return Choice(place, period, today, now, holidays_end, children, days, taken, ticked)
+    terms = _terms(db, household_id, place, children)
+    return Choice(place, period, today, now, holidays_end, children, days, taken, ticked, terms)
+
+
+def _terms(db: Rows, household_id: int, place: Place, children: Mapping[int, Child]) -> Terms:
+    has_grid = any(right.grid is not None for child in children.values() for right in child.rights)
+    family = queries.find_family(db, household_id) if has_grid else NOBODY
+    return Terms(Policies.from_json(place.policies), place.commune_id, family)
 
 
 def _between(family: Sequence[Child], first: date, last: date) -> dict[int, Child]:
@@ -105,13 +127,16 @@ def _page(choice: Choice, problems: Sequence[str] = (), kept: int = 0, lost: Seq
         heads,
         choice.taken,
         choice.ticked,
+        choice.terms,
         choice.now,
         choice.today,
     )
     shown = {box.code for week in weeks for row in week.rows for box in row.boxes}
     free = sorted((meal for meal in choice.ticked if choice.is_free(meal)), key=lambda meal: (meal.day, meal[0]))
+    eating = who_eats({*free, *choice.taken})
+    costs = {meal: choice.cents(meal, eating) for meal in free}
     carried = [
-        (meal.code, f"{choice.children[meal[0]].name}, {day_long(meal.day)}", _cents(choice, meal))
+        (meal.code, f"{choice.children[meal[0]].name}, {day_long(meal.day)}", costs[meal])
         for meal in free
         if meal.code not in shown
     ]
@@ -125,18 +150,13 @@ def _page(choice: Choice, problems: Sequence[str] = (), kept: int = 0, lost: Seq
         holidays_end=choice.holidays_end,
         carried=carried,
         meals=len(free),
-        cents=sum(_cents(choice, meal) for meal in free),
+        cents=sum(costs.values()),
         this_month=f"mois:{max(choice.period.first, choice.today):%Y-%m}",
         this_week=f"semaine:{max(choice.period.first, choice.today).isoformat()}",
         problems=problems,
         kept=kept,
         lost=lost,
     )
-
-
-def _cents(choice: Choice, meal: Meal) -> int:
-    right = right_on(choice.children[meal.beneficiary_id], meal.day)
-    return right.cents if right else 0
 
 
 @blueprint.get("/reserver/<commune>/<service>")
@@ -155,7 +175,7 @@ def _what_came_back(choice: Choice) -> tuple[int, list[str]]:
     """Of the ticks that came with the address: how many are there still, and a sentence for each that cannot be had any
     more. A child of another family, which was signed in before, is not spoken of."""
     own = {meal for meal in choice.ticked if meal.beneficiary_id in choice.children} - choice.taken.keys()
-    lines, lost = choose(own, choice.children, choice.days, choice.taken, choice.now)
+    lines, lost = choose(own, choice.children, choice.days, choice.taken, choice.terms, choice.now)
     return len(lines), lost
 
 
@@ -254,10 +274,13 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
                 raise NotFound
             raise MealsRefused([_("L’inscription d’un bénéficiaire à ce service n’est pas ou plus validée.")])
         days, taken = queries.days_between(db, household_id, place.service_id, first, last)
-        lines, problems = choose(ticked, children, days, taken, now)
+        terms = _terms(db, household_id, place, children)
+        lines, problems = choose(ticked, children, days, taken, terms, now)
         if problems:
             raise MealsRefused(problems)
         if lines:
             operations.add_lines(db, basket, lines)
+            if any(asks_who_eats(right.grid) for child in children.values() for right in child.rights):
+                follow_who_eats(db, household_id, now)
     flash(_("%(meals)s dans votre panier. Non payé = non réservé.", meals=plural(len(ticked), "repas")), "ok")
     return redirect(url_for("checkout.basket"), 303)

@@ -1,6 +1,7 @@
 """Tables of what is served when, for whom, at what price."""
 
 from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -83,9 +84,11 @@ class Service(Row):
     settlement: Mapped[str] = mapped_column(String(10))
     capacity: Mapped[int | None]
     """Meals a day; nothing means no limit."""
-    book_rule: Mapped[dict[str, object]] = mapped_column(JSON)
-    cancel_rule: Mapped[dict[str, object]] = mapped_column(JSON)
-    """Deadline rules as `catalog.rules` reads them."""
+    book_rule: Mapped[Any] = mapped_column(JSON)
+    cancel_rule: Mapped[Any] = mapped_column(JSON)
+    """Deadline rules as `catalog.rules.deadlines` reads them."""
+    policies: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """Late bookings, meals without a booking, credits, sickness, as `catalog.rules.policies` reads them."""
     position: Mapped[int] = mapped_column(default=0)
 
     __table_args__ = (
@@ -125,6 +128,11 @@ class TariffPrice(Row):
     valid_from: Mapped[date]
     valid_until: Mapped[date | None]
     cents: Mapped[int]
+    """The price; with a grid, what it asks of a family of which nothing is known."""
+    grid: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    """Its rows, as `catalog.rules.prices` reads them."""
+    decided_on: Mapped[date | None]
+    """When the council decided it."""
 
     __table_args__ = (
         UniqueConstraint("tariff_id", "valid_from"),
@@ -191,6 +199,8 @@ class ServiceDay(Row):
     book_deadline_at: Mapped[datetime]
     """The first instant at which booking is too late."""
     cancel_deadline_at: Mapped[datetime]
+    late_deadline_at: Mapped[datetime | None]
+    """Until when a late booking is accepted, at the late price; nothing when none is."""
     menu: Mapped[str | None] = mapped_column(Text)
     """Dishes, one a line; a line that ends in "(végétarien)" says so."""
 

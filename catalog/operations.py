@@ -21,7 +21,9 @@ from catalog.models import (
     Tariff,
     TariffPrice,
 )
-from catalog.rules import DeadlineRule, Period, deadline, plan_days
+from catalog.rules.days import Period, plan_days
+from catalog.rules.deadlines import Calendar
+from catalog.rules.policies import deadlines, read_rules
 from catalog.town import CommuneEntry, PriceEntry, SchoolCalendar, ServiceEntry, TariffEntry, Town
 from shop.clock import paris_day
 from shop.database import Row
@@ -151,6 +153,7 @@ class _Import:
                 "capacity": service.capacity,
                 "book_rule": service.booking.as_json(),
                 "cancel_rule": service.cancel.as_json(),
+                "policies": service.policies.as_json(),
                 "position": position,
             },
         )
@@ -180,7 +183,13 @@ class _Import:
         for entry in entries:
             named = f"{label} / {_price_words(entry.from_day, entry.until_day, entry.cents)}"
             found = known.pop(entry.from_day, None)
-            if found is not None and found.cents != entry.cents and found.valid_from <= self.today:
+            grid = None if entry.grid is None else [line.as_json() for line in entry.grid]
+            facts = {"valid_until": entry.until_day, "cents": entry.cents, "grid": grid, "decided_on": entry.decided_on}
+            if (
+                found is not None
+                and found.valid_from <= self.today
+                and (found.cents, found.grid) != (entry.cents, grid)
+            ):
                 was = _price_words(found.valid_from, found.valid_until, found.cents)
                 self.refused.append(
                     _(
@@ -196,7 +205,7 @@ class _Import:
                 TariffPrice,
                 named,
                 {"tariff_id": tariff.id, "valid_from": entry.from_day},
-                {"valid_until": entry.until_day, "cents": entry.cents},
+                facts,
             )
         for left in known.values():
             words = f"{label} / {_price_words(left.valid_from, left.valid_until, left.cents)}"
@@ -366,6 +375,9 @@ def _holiday_words(entry: tuple[str | None, str, date, date]) -> str:
     )
 
 
+_KEPT_WHEN_CLOSED = ("capacity", "book_deadline_at", "cancel_deadline_at", "late_deadline_at")
+
+
 def refresh_days(db: Session, service_id: int, from_day: date, until_day: date, now: datetime) -> RefreshReport:
     """Compute the service's days from a day to a day (both included) and write what is new or has changed.
 
@@ -374,11 +386,20 @@ def refresh_days(db: Session, service_id: int, from_day: date, until_day: date, 
     booked already means none left.
     """
     service = db.execute(
-        select(Service.weekdays, Service.capacity, Service.book_rule, Service.cancel_rule, Commune.id, Commune.zone)
+        select(
+            Service.weekdays,
+            Service.capacity,
+            Service.book_rule,
+            Service.cancel_rule,
+            Service.policies,
+            Commune.id,
+            Commune.zone,
+        )
         .join(Commune, Commune.id == Service.commune_id)
         .where(Service.id == service_id)
     ).one()
-    weekdays, capacity, book_rule, cancel_rule, commune_id, zone = service
+    weekdays, capacity, book_rule, cancel_rule, policies, commune_id, zone = service
+    rules = read_rules(book_rule, cancel_rule, policies)
     known = _known_days(db, service_id, from_day, until_day)
     planned = list(
         plan_days(
@@ -389,20 +410,21 @@ def refresh_days(db: Session, service_id: int, from_day: date, until_day: date, 
             _shut(db, zone, commune_id, service_id),
         )
     )
-    serving = [plan.day for plan in planned if plan.closed_reason is None]
-    book, cancel = DeadlineRule.from_json(book_rule), DeadlineRule.from_json(cancel_rule)
+    calendar = Calendar([plan.day for plan in planned if plan.closed_reason is None], _public_holidays(db))
 
     added: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
     for plan in planned:
         if plan.day < from_day:
             continue
+        limits = deadlines(rules, plan.day, calendar)
         facts: dict[str, Any] = {
             "is_open": plan.closed_reason is None,
             "closed_reason": plan.closed_reason,
             "capacity": capacity,
-            "book_deadline_at": deadline(book, plan.day, serving),
-            "cancel_deadline_at": deadline(cancel, plan.day, serving),
+            "book_deadline_at": limits.book,
+            "cancel_deadline_at": limits.cancel,
+            "late_deadline_at": limits.late,
         }
         row = known.pop(plan.day, None)
         if row is None:
@@ -417,7 +439,7 @@ def refresh_days(db: Session, service_id: int, from_day: date, until_day: date, 
     no_longer = _("Pas de service ce jour-là")
     for row in known.values():
         if row.book_deadline_at > now and row.is_open:
-            facts = {name: getattr(row, name) for name in ("capacity", "book_deadline_at", "cancel_deadline_at")}
+            facts = {name: getattr(row, name) for name in _KEPT_WHEN_CLOSED}
             changed.append({"id": row.id, "is_open": False, "closed_reason": no_longer, **facts})
     if added:
         db.execute(insert(ServiceDay), added)
@@ -471,12 +493,18 @@ def _known_days(db: Session, service_id: int, from_day: date, until_day: date) -
             ServiceDay.booked_count,
             ServiceDay.book_deadline_at,
             ServiceDay.cancel_deadline_at,
+            ServiceDay.late_deadline_at,
         )
         .where(ServiceDay.service_id == service_id, ServiceDay.day.between(from_day, until_day))
         .order_by(ServiceDay.id)
         .with_for_update(key_share=True)
     )
     return {row.day: row for row in rows}
+
+
+def _public_holidays(db: Session) -> frozenset[date]:
+    rows = db.execute(select(Holiday.first_day, Holiday.last_day).where(Holiday.zone.is_(None)))
+    return frozenset(first + timedelta(days=n) for first, last in rows for n in range((last - first).days + 1))
 
 
 def _school_years(db: Session, zone: str) -> list[Period]:

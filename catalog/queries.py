@@ -21,7 +21,11 @@ from catalog.models import (
     Tariff,
     TariffPrice,
 )
-from catalog.rules import DeadlineRule, Dish, dishes, sentence, usual_week, weekdays_phrase
+from catalog.rules.days import weekdays_phrase
+from catalog.rules.deadlines import usual_week
+from catalog.rules.menus import Dish, dishes
+from catalog.rules.policies import all_sentences, read_rules
+from catalog.rules.prices import amount_words, read_grid, row_words
 from shop.errors import NotFound
 from shop.words import gettext as _
 
@@ -128,10 +132,11 @@ def _weekdays(digits: str) -> str:
 
 @dataclass(frozen=True)
 class Price:
-    """Cents from a day on."""
+    """A price from a day on: cents, or the rows of its grid as (where it holds, what it asks)."""
 
     cents: int
     from_day: date
+    rows: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,7 @@ class TariffCard:
     label: str
     audience: str
     documents: str | None
-    cents: int | None
+    now: Price | None
     announced: tuple[Price, ...]
 
 
@@ -165,6 +170,15 @@ class MenuDay:
 
 
 @dataclass(frozen=True)
+class RuleCard:
+    """A rule in words; `week` is what it gives in an ordinary week, day by day, where the sentences do not say it all."""
+
+    title: str
+    sentences: tuple[str, ...]
+    week: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ServicePage:
     """A service as the page of its commune shows it."""
 
@@ -175,10 +189,7 @@ class ServicePage:
     weekdays: str
     settlement: str
     capacity: int | None
-    book_sentence: str
-    book_week: tuple[str, ...]
-    cancel_sentence: str
-    cancel_week: tuple[str, ...]
+    rules: tuple[RuleCard, ...]
     tariffs: tuple[TariffCard, ...]
     next_days: tuple[NextDay, ...]
     menus: tuple[MenuDay, ...]
@@ -295,6 +306,7 @@ def _services(db: Session, commune_id: int, now: datetime, today: date) -> tuple
             Service.capacity,
             Service.book_rule,
             Service.cancel_rule,
+            Service.policies,
         )
         .where(Service.commune_id == commune_id)
         .order_by(Service.position, Service.id)
@@ -305,7 +317,6 @@ def _services(db: Session, commune_id: int, now: datetime, today: date) -> tuple
     pages = []
     for row in rows:
         weekdays = [int(digit) for digit in row.weekdays]
-        book, cancel = DeadlineRule.from_json(row.book_rule), DeadlineRule.from_json(row.cancel_rule)
         pages.append(
             ServicePage(
                 slug=row.slug,
@@ -315,16 +326,22 @@ def _services(db: Session, commune_id: int, now: datetime, today: date) -> tuple
                 weekdays=weekdays_phrase(weekdays),
                 settlement=row.settlement,
                 capacity=row.capacity,
-                book_sentence=sentence(book, _("Réservez")),
-                book_week=tuple(usual_week(book, weekdays)),
-                cancel_sentence=sentence(cancel, _("Annulez")),
-                cancel_week=tuple(usual_week(cancel, weekdays)),
+                rules=_rules(row, weekdays),
                 tariffs=tuple(tariffs[row.id]),
                 next_days=tuple(next_days[row.id]),
                 menus=tuple(menus[row.id]),
             )
         )
     return tuple(pages)
+
+
+def _rules(row: Any, weekdays: Sequence[int]) -> tuple[RuleCard, ...]:
+    rules = read_rules(row.book_rule, row.cancel_rule, row.policies)
+    weeks = (usual_week(rules.booking, weekdays), usual_week(rules.cancel, weekdays))
+    return tuple(
+        RuleCard(title, tuple(words), tuple(weeks[place]) if place < len(weeks) else ())
+        for place, (title, words) in enumerate(all_sentences(rules))
+    )
 
 
 def _tariffs(db: Session, service_ids: Sequence[int], today: date) -> dict[int, list[TariffCard]]:
@@ -337,6 +354,7 @@ def _tariffs(db: Session, service_ids: Sequence[int], today: date) -> dict[int, 
             Tariff.documents,
             TariffPrice.cents,
             TariffPrice.valid_from,
+            TariffPrice.grid,
         )
         .outerjoin(
             TariffPrice,
@@ -349,13 +367,14 @@ def _tariffs(db: Session, service_ids: Sequence[int], today: date) -> dict[int, 
         .order_by(Tariff.service_id, Tariff.position, Tariff.id, TariffPrice.valid_from)
     )
     prices: dict[tuple[int, int, str, str, str | None], list[Price]] = defaultdict(list)
-    for service_id, tariff_id, label, audience, documents, cents, valid_from in rows:
+    for service_id, tariff_id, label, audience, documents, cents, valid_from, grid in rows:
         known = prices[service_id, tariff_id, label, audience, documents]
         if cents is not None:
-            known.append(Price(cents, valid_from))
+            shown = tuple((row_words(line), amount_words(line)) for line in read_grid(grid or ()))
+            known.append(Price(cents, valid_from, shown))
     tariffs: dict[int, list[TariffCard]] = defaultdict(list)
     for (service_id, _tariff_id, label, audience, documents), known in prices.items():
-        current = next((price.cents for price in known if price.from_day <= today), None)
+        current = next((price for price in known if price.from_day <= today), None)
         announced = tuple(price for price in known if price.from_day > today)
         tariffs[service_id].append(TariffCard(label, audience, documents, current, announced))
     return tariffs

@@ -2,12 +2,17 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import date, time
+from datetime import date
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validates_schema
 from marshmallow.error_store import merge_errors
 
+from catalog.rules.deadlines import DeadlineRule, Limit, Part
+from catalog.rules.policies import Policies, Rules, contradictions
+from catalog.rules.prices import AXES, Row, holes, situation_words
+from catalog.rules.prices import LEVELS as ROW_LEVELS
 from shop.errors import Refusal
 from shop.money import parse_euros
 from shop.words import gettext as _
@@ -20,14 +25,15 @@ AUDIENCES = ("child", "adult")
 SETTLEMENTS = ("prepaid", "invoiced")
 ZONES = ("A", "B", "C")
 CARD_GATEWAYS = ("sandbox", "stripe")
-COUNTINGS = ("serving", "calendar")
+COUNTINGS = ("serving", "working", "calendar")
 
 SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 INSEE = re.compile(r"[0-9][0-9AB][0-9]{3}")
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 PHONE = re.compile(r"0[1-9]( ?[0-9]{2}){4}")
-HOUR = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
+HOUR = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00")
+PERCENT = re.compile(r"[0-9]{1,4}(?:[.,][0-9]{1,4})?")
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NO_BREAK_SPACES = str.maketrans("\u00a0\u202f", "  ")
 
@@ -152,12 +158,25 @@ class Day(_Item):
 
 
 class Hour(_Item):
-    """An hour of the day in Paris, "10:00"."""
+    """An hour of the day in Paris, "10:00"; "24:00" is the end of the day. The hour that the spring night skips is none."""
 
-    def _deserialize(self, value: Any, *_args: Any, **_more: Any) -> time:
+    def _deserialize(self, value: Any, *_args: Any, **_more: Any) -> str:
         if not isinstance(value, str) or not HOUR.fullmatch(value):
-            raise ValidationError(_('%(value)s : une heure s’écrit "10:00"', value=_shown(value)))
-        return time.fromisoformat(value)
+            raise ValidationError(_('%(value)s : une heure s’écrit "10:00", et minuit "24:00"', value=_shown(value)))
+        if value.startswith("02:"):
+            raise ValidationError(
+                _("%(value)s : cette heure n’existe pas la nuit du passage à l’heure d’été", value=_shown(value))
+            )
+        return value
+
+
+class Boolean(_Item):
+    """true or false."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_more: Any) -> bool:
+        if type(value) is not bool:
+            raise ValidationError(_("%(value)s : true ou false est attendu", value=_shown(value)))
+        return value
 
 
 class Weekday(_Item):
@@ -196,7 +215,7 @@ def _shown(value: object) -> str:
     return _("« %(text)s »", text=value) if isinstance(value, str) else str(value)
 
 
-Faults: TypeAlias = dict[str, Any]
+Faults: TypeAlias = dict[Any, Any]
 
 
 def _refuse(*several: Faults) -> None:
@@ -206,6 +225,12 @@ def _refuse(*several: Faults) -> None:
         faults = merge_errors(faults, found)  # type: ignore[no-untyped-call]
     if faults:
         raise ValidationError(faults)
+
+
+def _at(place: tuple[str, ...], sentence: str) -> Faults:
+    """A fault at a place within the table."""
+    first, *rest = place
+    return {first: _at(tuple(rest), sentence) if rest else [sentence]}
 
 
 def _backwards(data: Mapping[str, Any]) -> Faults:
@@ -232,25 +257,138 @@ def _twins(data: Mapping[str, Any], table: str, key: str) -> Faults:
     return {table: faults} if faults else {}
 
 
-class DeadlineSchema(_Table):
-    """`{ days_before, counted, at }` or `{ weekday_before, at }`."""
+class LimitSchema(_Table):
+    """One limit: `{ days_before, counted, at }`, `{ weekday_before, at }`, `{ weekday, weeks_before, at }` or
+    `{ day_of_month, months_before, at }`; `if_off` with any; `for` names the weekdays of the meals it is for."""
 
+    for_weekdays = Several(Weekday(), data_key="for")
     days_before = Whole(0, 60)
     counted = Choice(COUNTINGS)
     weekday_before = Weekday()
+    weekday = Weekday()
+    weeks_before = Whole(0, 8)
+    day_of_month = Whole(1, 31)
+    months_before = Whole(1, 6)
+    if_off = Choice(("earlier",))
     at = Hour(required=True)
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
-    def _one_of_two(self, _data: Any, original: Any, **_more: Any) -> None:
+    def _one_way(self, _data: Any, original: Any, **_more: Any) -> None:
         if not isinstance(original, Mapping):
             return
-        by_days = "days_before" in original
-        if by_days == ("weekday_before" in original):
-            raise ValidationError(_("donnez soit days_before et counted, soit weekday_before"))
-        if by_days and "counted" not in original:
-            raise ValidationError({"counted": [_("champ obligatoire avec days_before")]})
-        if not by_days and "counted" in original:
-            raise ValidationError({"counted": [_("ce champ ne va qu’avec days_before")]})
+        given = [first for first in _WAYS if first in original]
+        if len(given) != 1:
+            raise ValidationError(
+                _("donnez une seule façon de compter : days_before, weekday_before, weekday ou day_of_month")
+            )
+        (way,) = given
+        faults: Faults = {}
+        for first, second in _WAYS.items():
+            if second is None:
+                continue
+            if first == way and second not in original:
+                faults[second] = [_("champ obligatoire avec %(field)s", field=first)]
+            if first != way and second in original:
+                faults[second] = [_("ce champ ne va qu’avec %(field)s", field=first)]
+        _refuse(faults)
+
+
+_WAYS = {
+    "days_before": "counted",
+    "weekday_before": None,
+    "weekday": "weeks_before",
+    "day_of_month": "months_before",
+}
+"""How a limit may count, and the field that goes with it."""
+
+
+class Deadline(_Item):
+    """A rule of one limit (a table) or of one for each group of weekdays (a list of tables); read into a `DeadlineRule`."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_more: Any) -> DeadlineRule:
+        several = isinstance(value, list)
+        if not several and not isinstance(value, Mapping):
+            raise ValidationError(_("une table { … } ou une liste de tables est attendue ici"))
+        found = LimitSchema().load(value, many=several)
+        if not several:
+            if "for_weekdays" in found:
+                raise ValidationError({"for": [_("ce champ ne va que dans une liste de tables")]})
+            return DeadlineRule((Part(Limit(**found)),))
+        if not found:
+            raise ValidationError(_("il faut au moins une limite"))
+        faults: Faults = {}
+        seen: set[int] = set()
+        parts = []
+        for place, limit in enumerate(found):
+            weekdays = limit.pop("for_weekdays", None)
+            if not weekdays:
+                faults[place] = {"for": [_("nommez les jours de repas que cette limite concerne")]}
+                continue
+            if seen & set(weekdays) or len(set(weekdays)) < len(weekdays):
+                faults[place] = {"for": [_("chaque jour une seule fois dans toute la règle")]}
+            seen |= set(weekdays)
+            parts.append(Part(Limit(**limit), tuple(sorted(weekdays))))
+        _refuse(faults)
+        return DeadlineRule(tuple(parts))
+
+
+class Percent(_Item):
+    """A percentage written as people write it, "50" or "12,5", between quotes; read into a decimal number above zero."""
+
+    def __init__(self, most: int, **more: Any):
+        super().__init__(**more)
+        self.most = most
+
+    def _deserialize(self, value: Any, *_args: Any, **_more: Any) -> str:
+        if not isinstance(value, str) or not PERCENT.fullmatch(value):
+            raise ValidationError(_('%(value)s : un pourcentage s’écrit "12,5"', value=_shown(value)))
+        number = Decimal(value.replace(",", "."))
+        if not 0 < number <= self.most:
+            raise ValidationError(_("« %(value)s » : entre 0 exclu et %(most)d compris", value=value, most=self.most))
+        return f"{number.normalize():f}"
+
+
+class SurchargeSchema(_Table):
+    """What is asked in place of the ordinary price: `more`, `percent` or `price`."""
+
+    more = Euros()
+    percent = Percent(1000)
+    price = Euros()
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _one_of_three(self, _data: Any, original: Any, **_more: Any) -> None:
+        if isinstance(original, Mapping) and sum(name in original for name in ("more", "percent", "price")) != 1:
+            raise ValidationError(_("donnez un seul de more, percent et price"))
+
+
+class LateSchema(SurchargeSchema):
+    """Booking after the deadline: until when, at what price."""
+
+    until = Deadline(required=True)
+
+
+class UnbookedSchema(SurchargeSchema):
+    """A meal eaten without a booking: at what price, after so many free times in the school year."""
+
+    free = Whole(0, 50, load_default=0)
+
+
+class SicknessSchema(_Table):
+    """A sick child: days that stay due, until when to say so, whether with a paper."""
+
+    carence_days = Whole(0, 30, load_default=0)
+    announce = Deadline(required=True)
+    paper = Boolean(load_default=False)
+
+
+class RefundOf(_Item):
+    """What a cancelled meal gives back: "full", "none", or an amount; read into the word or cents."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_more: Any) -> str | int:
+        if value in ("full", "none"):
+            return str(value)
+        cents: int = Euros().deserialize(value)
+        return cents
 
 
 class PeriodSchema(_Table):
@@ -264,10 +402,70 @@ class PeriodSchema(_Table):
         _refuse(_backwards(data))
 
 
-class PriceSchema(PeriodSchema):
-    """What a meal costs from one day to another (or for good)."""
+class RowSchema(_Table):
+    """A row of a grid: where it holds, and its price or its effort rate."""
 
-    cents = Euros(required=True, data_key="euros")
+    quotient_from = Whole(0, 100_000)
+    quotient_to = Whole(0, 100_000)
+    rank_from = Whole(1, 20)
+    rank_to = Whole(1, 20)
+    eating_from = Whole(1, 20)
+    eating_to = Whole(1, 20)
+    level = Choice(ROW_LEVELS)
+    cents = Euros(data_key="euros")
+    rate = Percent(100)
+    floor = Euros()
+    ceiling = Euros()
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _whole(self, data: Mapping[str, Any], original: Any, **_more: Any) -> None:
+        if not isinstance(original, Mapping):
+            return
+        faults: Faults = {}
+        for axis in AXES:
+            if f"{axis}_from" in data and f"{axis}_to" in data and data[f"{axis}_to"] < data[f"{axis}_from"]:
+                faults[f"{axis}_to"] = [_("la fin vient avant le début")]
+        by_rate = "rate" in original
+        if by_rate == ("euros" in original):
+            faults["_schema"] = [_("donnez soit euros, soit rate avec floor et ceiling")]
+        for bound in ("floor", "ceiling"):
+            if by_rate and bound not in original:
+                faults[bound] = [_("champ obligatoire avec %(field)s", field="rate")]
+            if not by_rate and bound in original:
+                faults[bound] = [_("ce champ ne va qu’avec %(field)s", field="rate")]
+        if "floor" in data and "ceiling" in data and data["ceiling"] < data["floor"]:
+            faults["ceiling"] = [_("le plafond est plus petit que le plancher")]
+        _refuse(faults)
+
+
+class PriceSchema(PeriodSchema):
+    """What a meal costs from one day to another (or for good): flat, or by a grid."""
+
+    cents = Euros(data_key="euros")
+    rows = _tables(RowSchema)
+    decided_on = Day(data_key="decided")
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _one_of_two(self, data: Mapping[str, Any], original: Any, **_more: Any) -> None:
+        if not isinstance(original, Mapping):
+            return
+        if ("euros" in original) == ("rows" in original):
+            raise ValidationError(_("donnez soit euros, soit rows"))
+        _refuse(_empty(data, "rows", _("il faut au moins une ligne")))
+
+    @validates_schema
+    def _no_hole(self, data: Mapping[str, Any], **_more: Any) -> None:
+        rows = data.get("rows")
+        if not rows:
+            return
+        hole = next(holes(tuple(Row(**row) for row in rows)), None)
+        if hole is None:
+            return
+        words = situation_words(hole.situation)
+        if hole.rows:
+            second = hole.rows[1]
+            raise ValidationError({"rows": {second: [_("deux lignes valent en même temps (%(where)s)", where=words)]}})
+        raise ValidationError({"rows": [_("aucune ligne ne vaut dans ce cas : %(where)s", where=words)]})
 
 
 class ClosureSchema(PeriodSchema):
@@ -310,8 +508,13 @@ class ServiceSchema(_Table):
     weekdays = Several(Weekday(), required=True)
     settlement = Choice(SETTLEMENTS, required=True)
     capacity = Whole(1, 100_000)
-    booking = _table(DeadlineSchema, required=True)
-    cancel = _table(DeadlineSchema, required=True)
+    booking = Deadline(required=True)
+    cancel = Deadline(required=True)
+    late = _table(LateSchema)
+    unbooked = _table(UnbookedSchema)
+    credit = RefundOf(load_default="full")
+    sickness = _table(SicknessSchema)
+    cost_price = Euros()
     description = Text(500, load_default="")
     tariffs = _tables(TariffSchema, required=True)
     closures = _tables(ClosureSchema, load_default=list)
@@ -327,6 +530,11 @@ class ServiceSchema(_Table):
             _twins(data, "tariffs", "code"),
             _twins(data, "tariffs", "label"),
         )
+
+    @validates_schema
+    def _consistent(self, data: Mapping[str, Any], **_more: Any) -> None:
+        rules = Rules(data["booking"], data["cancel"], Policies.of(data))
+        _refuse(*(_at(place, words) for place, words in contradictions(rules, data["weekdays"], data["kind"])))
 
 
 class SchoolSchema(_Table):

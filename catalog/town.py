@@ -9,7 +9,9 @@ from typing import Any
 from marshmallow import Schema, ValidationError
 
 from catalog.errors import FileFault, FileRefused
-from catalog.rules import DeadlineRule
+from catalog.rules.deadlines import DeadlineRule
+from catalog.rules.policies import Policies, Rules
+from catalog.rules.prices import Grid, Row, highest
 from catalog.schemas import SchoolCalendarSchema, TownSchema
 from catalog.toml_lines import Path, line_of, locate
 from shop.words import gettext as _
@@ -17,11 +19,15 @@ from shop.words import gettext as _
 
 @dataclass(frozen=True)
 class PriceEntry:
-    """Cents for one meal, from a day to a day, both included; without a last day, until further notice."""
+    """The price of one meal from a day to a day, both included; without a last day, until further notice."""
 
     from_day: date
     until_day: date | None
     cents: int
+    """With a grid, what it asks of a family of which nothing is known."""
+    grid: Grid | None = None
+    decided_on: date | None = None
+    """When the council decided it."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,15 @@ class ServiceEntry:
     capacity: int | None
     booking: DeadlineRule
     cancel: DeadlineRule
+    policies: Policies
     description: str
     tariffs: tuple[TariffEntry, ...]
     closures: tuple[ClosureEntry, ...]
+
+    @property
+    def rules(self) -> Rules:
+        """All rules of the service."""
+        return Rules(self.booking, self.cancel, self.policies)
 
 
 @dataclass(frozen=True)
@@ -230,8 +242,9 @@ def _service(found: dict[str, Any]) -> ServiceEntry:
         weekdays=tuple(sorted(found["weekdays"])),
         settlement=found["settlement"],
         capacity=found.get("capacity"),
-        booking=DeadlineRule(**found["booking"]),
-        cancel=DeadlineRule(**found["cancel"]),
+        booking=found["booking"],
+        cancel=found["cancel"],
+        policies=Policies.of(found),
         description=found["description"],
         tariffs=tuple(_tariff(tariff) for tariff in found["tariffs"]),
         closures=_closures(found["closures"]),
@@ -239,13 +252,24 @@ def _service(found: dict[str, Any]) -> ServiceEntry:
 
 
 def _tariff(found: dict[str, Any]) -> TariffEntry:
-    prices = (PriceEntry(price["from_day"], price.get("until_day"), price["cents"]) for price in found["prices"])
+    prices = (_price(price) for price in found["prices"])
     return TariffEntry(
         code=found["code"],
         label=found["label"],
         audience=found["audience"],
         documents=found["documents"],
         prices=tuple(sorted(prices, key=lambda price: price.from_day)),
+    )
+
+
+def _price(found: dict[str, Any]) -> PriceEntry:
+    grid = tuple(Row(**row) for row in found["rows"]) if "rows" in found else None
+    return PriceEntry(
+        found["from_day"],
+        found.get("until_day"),
+        found["cents"] if grid is None else highest(grid),
+        grid,
+        found.get("decided_on"),
     )
 
 

@@ -127,7 +127,7 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
             product.people.append(who)
         product.days.append(meal.day)
     changed = any(
-        meal.price_cents is not None and meal.price_cents != meal.quoted_cents and meal.enrolment_id is not None
+        meal.price is not None and meal.price.cents != meal.quoted_cents and meal.enrolment_id is not None
         for meal in meals
     )
     return BasketView(

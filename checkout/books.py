@@ -248,7 +248,7 @@ CHECKS = (
         _("repas annulés qui n’ont pas été recrédités"),
         """
         SELECT r.id FROM reservations r
-        WHERE r.state = 'cancelled' AND r.cents > 0 AND NOT EXISTS (
+        WHERE r.state = 'cancelled' AND r.credit_cents > 0 AND NOT EXISTS (
             SELECT 1 FROM journal_entries e WHERE e.reservation_id = r.id AND e.kind = 'cancelled_meal')
         """,
     ),
@@ -262,7 +262,7 @@ CHECKS = (
     ),
     Check(
         5,
-        _("crédits d’un repas qui n’est pas annulé, ou qui ne sont pas de son prix, à la famille qui l’a payé"),
+        _("crédits d’un repas qui n’est pas annulé, ou qui ne sont pas du montant promis, à la famille qui l’a payé"),
         """
         SELECT e.id FROM journal_entries e
         LEFT JOIN reservations r ON r.id = e.reservation_id AND r.state = 'cancelled'
@@ -270,11 +270,11 @@ CHECKS = (
         LEFT JOIN postings s ON s.entry_id = e.id
         LEFT JOIN ledger_accounts a ON a.id = s.ledger_account_id
         WHERE e.kind = 'cancelled_meal'
-        GROUP BY e.id, e.regie_id, r.id, r.cents, o.regie_id
+        GROUP BY e.id, e.regie_id, r.id, r.credit_cents, o.regie_id
         HAVING r.id IS NULL OR o.regie_id IS NULL OR e.regie_id <> o.regie_id
             OR sum(CASE WHEN a.kind = 'wallet' AND a.household_id = o.household_id
-                        THEN s.cents ELSE 0 END) <> r.cents
-            OR sum(CASE WHEN a.kind = 'sales' THEN s.cents ELSE 0 END) <> -r.cents
+                        THEN s.cents ELSE 0 END) <> r.credit_cents
+            OR sum(CASE WHEN a.kind = 'sales' THEN s.cents ELSE 0 END) <> -r.credit_cents
         """,
     ),
     Check(

@@ -1,4 +1,4 @@
-"""Cancelling meals: before the deadline, for the exact price paid, back to the wallet."""
+"""Cancelling meals: before the deadline, for the price paid or what the rule as sold gives back, to the wallet."""
 
 import hashlib
 from collections.abc import Sequence
@@ -35,7 +35,8 @@ class SoldMeal(NamedTuple):
     day: date
     service_name: str
     state: str
-    cents: int
+    credit_cents: int
+    """What cancelling gives back, as sold."""
     cancel_deadline_at: datetime
 
 
@@ -50,7 +51,7 @@ _SOLD = (
         ServiceDay.day,
         Service.name,
         Reservation.state,
-        Reservation.cents,
+        Reservation.credit_cents,
         Reservation.cancel_deadline_at,
     )
     .join(Order, Order.id == Reservation.order_id)
@@ -82,7 +83,7 @@ def problems_of(meals: Sequence[SoldMeal], now: datetime) -> list[str]:
 def cancel_reservations(
     db: Session, buyer: Buyer, reservation_ids: Sequence[int], seen_cents: int | None, now: datetime
 ) -> int:
-    """Cancel meals of the household and credit its wallet with what was paid for each; the credit in cents.
+    """Cancel meals of the household and credit its wallet with what was promised for each; the credit in cents.
 
     All of them or none: raises `NotFound`, `CannotCancel` with a sentence for each, or `CreditChanged`. Asking again for
     meals that are all cancelled already changes nothing and credits nothing.
@@ -96,13 +97,13 @@ def cancel_reservations(
     problems = problems_of(meals, now)
     if problems:
         raise CannotCancel(problems)
-    credit = sum(meal.cents for meal in meals)
+    credit = sum(meal.credit_cents for meal in meals)
     if seen_cents is not None and seen_cents != credit:
         raise CreditChanged(seen_cents, credit)
     ids = [meal.id for meal in meals]
     orders.operations.cancel_lines(db, ids, buyer.account_id, now)
     for regie_id in sorted({meal.regie_id for meal in meals}):
-        entries = [_credit(meal, buyer) for meal in meals if meal.regie_id == regie_id and meal.cents]
+        entries = [_credit(meal, buyer) for meal in meals if meal.regie_id == regie_id and meal.credit_cents]
         if entries:
             wallet.operations.enter_all(db, entries, now)
     digest = hashlib.sha256(",".join(map(str, sorted(ids))).encode()).hexdigest()[:32]
@@ -116,7 +117,10 @@ def _credit(meal: SoldMeal, buyer: Buyer) -> Entry:
         kind="cancelled_meal",
         key=f"cancelled_meal:reservation:{meal.id}",
         regie_id=meal.regie_id,
-        postings=((AccountRef("sales"), -meal.cents), (AccountRef("wallet", buyer.household_id), meal.cents)),
+        postings=(
+            (AccountRef("sales"), -meal.credit_cents),
+            (AccountRef("wallet", buyer.household_id), meal.credit_cents),
+        ),
         order_id=meal.order_id,
         reservation_id=meal.id,
         account_id=buyer.account_id,

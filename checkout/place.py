@@ -46,7 +46,7 @@ def pay_from_wallet(db: Session, buyer: Buyer, basket_id: int, seen_cents: int |
     known = _lock_basket(db, buyer.household_id, basket_id)
     if known is not None:
         return known
-    draft = _check(db, basket_id, seen_cents, now)
+    draft = _check(db, buyer.household_id, basket_id, seen_cents, now)
     order_id, number = _place(db, buyer, draft, "wallet", None, now)
     if draft.total_cents:
         wallet.operations.enter(
@@ -84,7 +84,7 @@ def hold_for_card(
     known = _lock_basket(db, buyer.household_id, basket_id)
     if known is not None:
         return known
-    draft = _check(db, basket_id, seen_cents, now)
+    draft = _check(db, buyer.household_id, basket_id, seen_cents, now)
     regie = db.execute(select(Regie.card_gateway, Regie.minimum_online_cents).where(Regie.id == draft.regie_id)).one()
     gateway = gateways[regie.card_gateway]
     minimum = max(gateway.minimum_cents, regie.minimum_online_cents)
@@ -134,6 +134,8 @@ _LINES = orders.operations.lines_from(
         BasketLine.tariff_id,
         BasketLine.tariff_price_id,
         BasketLine.quoted_cents,
+        BasketLine.credit_cents,
+        BasketLine.basis,
         ServiceDay.cancel_deadline_at,
         bindparam("state", type_=String),
     )
@@ -156,10 +158,10 @@ def _lock_basket(db: Session, household_id: int, basket_id: int) -> str | None:
     return number
 
 
-def _check(db: Session, basket_id: int, seen_cents: int | None, now: datetime) -> Draft:
+def _check(db: Session, household_id: int, basket_id: int, seen_cents: int | None, now: datetime) -> Draft:
     # The days first, by id: what is read afterwards about places and prices stays true until the commit.
     run(db, _LOCKED_DAYS, basket_id=basket_id)
-    return check_basket(meals_of_basket(db, basket_id), seen_cents, now)
+    return check_basket(meals_of_basket(db, household_id, basket_id, now), seen_cents, now)
 
 
 def _place(

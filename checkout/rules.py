@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cart.queries import BasketMeal
+from cart.rules import is_late
 from checkout.errors import BasketRefused, EmptyBasket, TotalChanged
 from shop.french import moment
 from shop.money import format_euros
@@ -40,18 +41,19 @@ def _problem(meal: BasketMeal, now: datetime, ambiguous: bool, wanted: int) -> s
         return _("Ce repas est déjà réservé : retirez-le du panier.")
     if not meal.is_open:
         return _("Il n’y a plus de service ce jour-là (%(why)s).", why=meal.closed_reason or _("fermé"))
-    if now >= meal.book_deadline_at:
-        return _("Trop tard : il fallait réserver avant le %(until)s.", until=moment(meal.book_deadline_at))
+    late = is_late(meal.book_deadline_at, meal.late_deadline_at, now)
+    if now >= meal.book_deadline_at and not late:
+        limit = meal.late_deadline_at or meal.book_deadline_at
+        return _("Trop tard : il fallait réserver avant le %(until)s.", until=moment(limit))
     if meal.enrolment_id is None:
         return _("L’inscription au tarif « %(label)s » n’est plus valable pour ce jour.", label=meal.tariff_label)
-    if ambiguous or meal.price_id is None or meal.price_cents is None:
+    if ambiguous or meal.price_id is None or meal.price is None:
         return _("Le prix de ce repas n’est pas connu : la mairie doit le corriger. Retirez ce repas du panier.")
-    if meal.price_id != meal.tariff_price_id or meal.price_cents != meal.quoted_cents:
-        return _(
-            "Le prix a changé : %(now)s au lieu de %(then)s.",
-            now=format_euros(meal.price_cents),
-            then=format_euros(meal.quoted_cents),
-        )
+    if meal.price_id != meal.tariff_price_id or meal.price.cents != meal.quoted_cents:
+        facts = {"now": format_euros(meal.price.cents), "then": format_euros(meal.quoted_cents)}
+        if late:
+            return _("La date limite est passée : hors délai, ce repas coûte %(now)s au lieu de %(then)s.", **facts)
+        return _("Le prix a changé : %(now)s au lieu de %(then)s.", **facts)
     if meal.capacity is not None and meal.booked_count + wanted > meal.capacity:
         left = max(meal.capacity - meal.booked_count, 0)
         if left == 0:

@@ -6,6 +6,7 @@ from werkzeug.wrappers import Response
 import cart.operations
 from cart.errors import PaymentUnderWay
 from cart.queries import BasketMeal, meals_of_basket, meals_of_household
+from cart.repricing import follow_who_eats
 from checkout import basket as baskets
 from checkout import card, place, queries, top_up
 from checkout.errors import BasketRefused, BelowMinimum, EmptyBasket, PlaceJustTaken, TotalChanged
@@ -63,7 +64,7 @@ def basket() -> str:
 def _basket_page(refusal: Refusal | None) -> str:
     household_id, now = the_household_id(), request_now()
     with rows() as db:
-        meals = meals_of_household(db, household_id)
+        meals = meals_of_household(db, household_id, now)
         balances = queries.balances(db, household_id) if meals else {}
         pending = queries.payment_under_way(db, household_id) if _any_completing(meals) else None
     views = baskets.baskets(meals, now)
@@ -87,6 +88,7 @@ def remove() -> Response | tuple[str, int]:
     lines = [number for number in map(whole_number, request.form.getlist("ligne")) if number is not None]
     with transaction() as db:
         removed = cart.operations.remove_lines(db, the_household_id(), lines, request_now())
+        follow_who_eats(db, the_household_id(), request_now())
     if not removed:
         raise NotFound
     flash(_("%(meals)s hors du panier.", meals=plural(removed, "repas")), "ok")
@@ -97,16 +99,16 @@ def remove() -> Response | tuple[str, int]:
 @open_to("parents")
 def accept_prices() -> Response:
     """Accept the prices that hold now for the meals whose price has changed."""
-    now, basket_id = request_now(), _number("panier")
+    now, basket_id, household_id = request_now(), _number("panier"), the_household_id()
     with transaction() as db:
-        if not cart.operations.lock_open(db, the_household_id(), basket_id):
+        if not cart.operations.lock_open(db, household_id, basket_id):
             raise NotFound
         changed = {
-            meal.line_id: (meal.price_id, meal.price_cents)
-            for meal in meals_of_basket(db, basket_id)
+            meal.line_id: (meal.price_id, meal.price)
+            for meal in meals_of_basket(db, household_id, basket_id, now)
             if meal.price_id is not None
-            and meal.price_cents is not None
-            and (meal.price_id, meal.price_cents) != (meal.tariff_price_id, meal.quoted_cents)
+            and meal.price is not None
+            and (meal.price_id, meal.price.cents) != (meal.tariff_price_id, meal.quoted_cents)
         }
         if changed:
             cart.operations.requote(db, basket_id, changed, now)

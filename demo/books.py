@@ -145,6 +145,7 @@ class Books:
                     meal.tariff_id,
                     meal.price_id,
                     meal.cents,
+                    meal.cents,
                     writer.stamp(meal.day.cancel_deadline_at),
                     "cancelled" if cancelled_at else "confirmed",
                     "expected",

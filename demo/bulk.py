@@ -30,7 +30,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "reservations": (
         *("id", "order_id", "household_id", "beneficiary_id", "service_day_id", "tariff_id", "tariff_price_id"),
-        *("cents", "cancel_deadline_at", "state", "attendance", "cancelled_at", "cancelled_by_id"),
+        *("cents", "credit_cents", "cancel_deadline_at", "state", "attendance", "cancelled_at", "cancelled_by_id"),
     ),
     "payments": (
         *("id", "key", "purpose", "regie_id", "household_id", "account_id", "order_id", "attempt", "provider"),

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, Text, text
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.database import Key, Row
@@ -70,4 +70,24 @@ class Enrolment(Row):
             postgresql_where=text(PENDING),
             sqlite_where=text(PENDING),
         ),
+    )
+
+
+class Quotient(Row):
+    """A household's family quotient ("quotient familial", whole euros) as a commune has seen it proved, between two days."""
+
+    __tablename__ = "quotients"
+
+    household_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"))
+    commune_id: Mapped[int] = mapped_column(Key, ForeignKey("communes.id"))
+    value: Mapped[int]
+    valid_from: Mapped[date]
+    valid_until: Mapped[date]
+    noted_at: Mapped[datetime]
+    noted_by_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
+
+    __table_args__ = (
+        UniqueConstraint("household_id", "commune_id", "valid_from"),
+        CheckConstraint("value >= 0", name="value"),
+        CheckConstraint("valid_until >= valid_from", name="validity"),
     )

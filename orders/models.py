@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.database import Key, Row
@@ -71,6 +71,10 @@ class Reservation(Row):
     tariff_price_id: Mapped[int] = mapped_column(Key, ForeignKey("tariff_prices.id"))
     """The dated price it was sold at: why it cost what it cost."""
     cents: Mapped[int]
+    credit_cents: Mapped[int]
+    """What cancelling in time gives back, as sold."""
+    basis: Mapped[str | None] = mapped_column(Text)
+    """How the price came about, as `cart.quotes` writes it; nothing for a flat price in time."""
     cancel_deadline_at: Mapped[datetime]
     """As sold: a rule that changes later does not shorten it."""
     state: Mapped[str] = mapped_column(String(10))
@@ -82,6 +86,7 @@ class Reservation(Row):
         CheckConstraint(f"state IN ({', '.join(repr(state) for state in RESERVATION_STATES)})", name="state"),
         CheckConstraint("attendance IN ('expected', 'present', 'absent_excused', 'absent')", name="attendance"),
         CheckConstraint("cents >= 0", name="cents"),
+        CheckConstraint("credit_cents >= 0", name="credit"),
         CheckConstraint("(state = 'cancelled') = (cancelled_at IS NOT NULL)", name="cancelled"),
         # Beneficiary first, so that the same index answers "what does this child have on these days".
         Index(

@@ -25,6 +25,8 @@ LINE_COLUMNS = (
     "tariff_id",
     "tariff_price_id",
     "cents",
+    "credit_cents",
+    "basis",
     "cancel_deadline_at",
     "state",
 )

@@ -6,7 +6,7 @@ its way through the compiled cache and a `CursorResult` takes as long again as d
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy import (
     Executable,
     String,
     Subquery,
+    Text,
     bindparam,
     literal_column,
     select,
@@ -127,6 +128,14 @@ class _Item(GenericFunction[int]):
     inherit_cache = True
 
 
+class _Word(GenericFunction[str]):
+    """The text at a place in a JSON array."""
+
+    name = "word"
+    type = Text()
+    inherit_cache = True
+
+
 @compiles(_Elements, "sqlite")
 def _elements_sqlite(element: _Elements, compiler: SQLCompiler, **options: Any) -> str:
     return f"json_each({compiler.process(element.clauses, **options)})"
@@ -149,14 +158,30 @@ def _item_postgresql(element: _Item, compiler: SQLCompiler, **options: Any) -> s
     return f"({value} ->> {place})::bigint"
 
 
-def numbers(*names: str) -> Subquery:
-    """Rows of whole numbers in these columns, however many, in one value `rows` of the statement; see `as_rows`."""
+@compiles(_Word, "sqlite")
+def _word_sqlite(element: _Word, compiler: SQLCompiler, **options: Any) -> str:
+    value, place = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"json_extract({value}, '$[{place}]')"
+
+
+@compiles(_Word, "postgresql")
+def _word_postgresql(element: _Word, compiler: SQLCompiler, **options: Any) -> str:
+    value, place = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({value} ->> {place})"
+
+
+def numbers(*names: str, words: Collection[str] = ()) -> Subquery:
+    """Rows of whole numbers (texts in the columns among `words`), however many, in one value `rows` of the statement; see
+    `as_rows`. Any of them may be nothing."""
     elements = _Elements(bindparam("rows", type_=String)).table_valued("value").alias("elements")
-    columns = [_Item(elements.c.value, literal_column(str(place))).label(name) for place, name in enumerate(names)]
+    columns = [
+        (_Word if name in words else _Item)(elements.c.value, literal_column(str(place))).label(name)
+        for place, name in enumerate(names)
+    ]
     return select(*columns).select_from(elements).subquery("numbers")
 
 
-def as_rows(rows: Iterable[Sequence[int]]) -> str:
+def as_rows(rows: Iterable[Sequence[int | str | None]]) -> str:
     """What a statement with `numbers` takes as its `rows`."""
     return json.dumps(list(rows), separators=(",", ":"))
 

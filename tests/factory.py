@@ -16,7 +16,7 @@ import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -38,7 +38,7 @@ from catalog.models import (
     Tariff,
     TariffPrice,
 )
-from catalog.rules import DeadlineRule, deadline
+from catalog.rules.deadlines import Calendar, DeadlineRule, deadline
 from enrolments.models import Enrolment
 from orders.models import Order, Reservation
 from payments.models import Payment
@@ -47,7 +47,7 @@ from shop.outbox import Letter, post
 from wallet.models import JournalEntry, LedgerAccount, Posting
 
 PASSWORD = "une phrase assez longue"
-TWO_DAYS_BEFORE = DeadlineRule(at=time(10), days_before=2, counted="calendar")
+TWO_DAYS_BEFORE = DeadlineRule.of("10:00", days_before=2, counted="calendar")
 FIRST_DAY, LAST_DAY = date(2026, 11, 2), date(2026, 12, 18)
 FIRST_NAMES = ("Louane", "Théo", "Inès", "Hugo", "Jade", "Malo", "Zoé", "Noé")
 
@@ -82,7 +82,7 @@ class ServiceFacts:
 
     def open_days(self, now: datetime) -> list[date]:
         """Days whose deadline (two days before, at 10 h in Paris) is still ahead, in order."""
-        return [day for day in sorted(self.day_ids) if deadline(TWO_DAYS_BEFORE, day, ()) > now]
+        return [day for day in sorted(self.day_ids) if deadline(TWO_DAYS_BEFORE, day, Calendar()) > now]
 
     def ids(self, days: Iterable[date]) -> list[int]:
         """The numbers of these days."""
@@ -332,6 +332,7 @@ class Town:
                     "tariff_id": service.tariff_id,
                     "tariff_price_id": service.price_id,
                     "quoted_cents": service.cents,
+                    "credit_cents": service.cents,
                 }
                 for child in (family.beneficiary_ids if children is None else children)
                 for day in days
@@ -522,7 +523,8 @@ class Town:
                 "tariff_id": service.tariff_id,
                 "tariff_price_id": service.price_id,
                 "cents": service.cents,
-                "cancel_deadline_at": deadline(TWO_DAYS_BEFORE, day, ()),
+                "credit_cents": service.cents,
+                "cancel_deadline_at": deadline(TWO_DAYS_BEFORE, day, Calendar()),
                 "state": state,
             }
             for child in children
@@ -659,6 +661,7 @@ def add_service(
         capacity=capacity,
         book_rule=TWO_DAYS_BEFORE.as_json(),
         cancel_rule=TWO_DAYS_BEFORE.as_json(),
+        policies={"credit": "full"},
         position=len(commune.services),
     )
     sold = [
@@ -674,8 +677,8 @@ def add_service(
             "is_open": True,
             "capacity": capacity,
             "booked_count": 0,
-            "book_deadline_at": deadline(TWO_DAYS_BEFORE, day, ()),
-            "cancel_deadline_at": deadline(TWO_DAYS_BEFORE, day, ()),
+            "book_deadline_at": deadline(TWO_DAYS_BEFORE, day, Calendar()),
+            "cancel_deadline_at": deadline(TWO_DAYS_BEFORE, day, Calendar()),
         }
         for day in days
         if day.isoweekday() in (1, 2, 4, 5)

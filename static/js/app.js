@@ -12,18 +12,27 @@
     const boxes = Array.from(form.querySelectorAll("input[type=checkbox][name=repas]"));
     const childOf = (box) => box.value.split(".", 1)[0];
     const prices = new Map(Array.from(form.querySelectorAll("th[data-cents]"), (head) => [head.id, Number(head.dataset.cents)]));
-    const centsOf = (box) => Number(box.dataset.cents ?? prices.get(`p${childOf(box)}`));
+    const dayOf = (box) => box.value.split(".", 2)[1];
+    // A price that depends on how many of the family eat that day is a list: for one child, for two…
+    const centsOf = (box, eating) => {
+      const found = String(box.dataset.cents ?? prices.get(`p${childOf(box)}`)).split(" ");
+      const others = Number(box.dataset.others ?? 0);
+      return Number(found[Math.min(others + eating.get(dayOf(box)), found.length) - 1]);
+    };
     const output = form.querySelector("[data-total]");
     const submit = form.querySelector("[data-needs-ticks]");
 
     function count() {
       let meals = 0;
       let cents = 0;
-      for (const box of boxes) {
-        if (box.checked && !box.disabled) {
-          meals += 1;
-          cents += centsOf(box);
-        }
+      const ticked = boxes.filter((box) => box.checked && !box.disabled);
+      const eating = new Map();
+      for (const box of ticked) {
+        eating.set(dayOf(box), (eating.get(dayOf(box)) ?? 0) + 1);
+      }
+      for (const box of ticked) {
+        meals += 1;
+        cents += centsOf(box, eating);
       }
       if (output) {
         output.hidden = false;

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cart.periods import FURTHEST, read_period
+from cart.quotes import Terms
 from cart.rules import (
     AmbiguousPrice,
     Child,
@@ -19,17 +20,19 @@ from cart.rules import (
     right_on,
     until_the_holidays,
 )
+from catalog.rules.policies import Policies
 from tests.conftest import as_typed
 
 THURSDAY = date(2026, 11, 5)
 DEADLINE = datetime(2026, 11, 3, 9, tzinfo=UTC)
 BEFORE = DEADLINE - timedelta(seconds=1)
+TERMS = Terms(Policies(), 1)
 
 
 def day(
     *, is_open: bool = True, capacity: int | None = None, booked: int = 0, on: date = THURSDAY, number: int = 7
 ) -> Day:
-    return Day(number, on, is_open, None if is_open else "Grève", capacity, booked, DEADLINE, DEADLINE, None)
+    return Day(number, on, is_open, None if is_open else "Grève", capacity, booked, DEADLINE, DEADLINE, None, None)
 
 
 def right(cents: int = 380, first: date = date(2026, 9, 1), last: date = date(2027, 8, 31), price_id: int = 4) -> Right:
@@ -100,7 +103,7 @@ def test_choosing_prices_each_meal_and_skips_what_is_in_the_basket() -> None:
     friday = THURSDAY + timedelta(days=1)
     days = {THURSDAY: day(), friday: day(on=friday, number=8)}
     meals = [Meal(12, THURSDAY), Meal(12, friday), Meal(12, THURSDAY)]
-    lines, problems = choose(meals, {12: child(right())}, days, {Meal(12, friday): "basket"}, BEFORE)
+    lines, problems = choose(meals, {12: child(right())}, days, {Meal(12, friday): "basket"}, TERMS, BEFORE)
     assert problems == []
     assert [(line.beneficiary_id, line.service_day_id, line.quoted_cents) for line in lines] == [(12, 7, 380)]
 
@@ -109,7 +112,7 @@ def test_every_problem_is_named_at_once_with_who_and_when() -> None:
     friday, saturday = THURSDAY + timedelta(days=1), THURSDAY + timedelta(days=2)
     days = {THURSDAY: day(is_open=False), friday: day(on=friday, capacity=1, booked=1)}
     meals = [Meal(12, THURSDAY), Meal(12, friday), Meal(12, saturday)]
-    lines, problems = choose(meals, {12: child(right())}, days, {}, BEFORE)
+    lines, problems = choose(meals, {12: child(right())}, days, {}, TERMS, BEFORE)
     assert lines == []
     assert [as_typed(problem) for problem in problems] == [
         "Louane Dupont, jeudi 5 novembre 2026 : pas de service ce jour-là (Grève).",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from catalog.operations import (
     refresh_services,
     write_menus,
 )
-from catalog.rules import DeadlineRule
+from catalog.rules.deadlines import DeadlineRule
 from catalog.town import ClosureEntry, PriceEntry, SchoolCalendar, Town, read_school_calendar, read_town
 from tests.conftest import as_typed
 
@@ -102,7 +102,7 @@ def test_a_dry_run_tells_everything_and_writes_nothing(write: Open, town_file: T
 
 
 def test_a_change_is_told_and_made(opened: Open, town_file: Town) -> None:
-    changed = aiguilhe(town_file, capacity=80, booking=DeadlineRule(weekday_before=4, at=time(12)))
+    changed = aiguilhe(town_file, capacity=80, booking=DeadlineRule.of("12:00", weekday_before=4))
     lines = (
         "~ Aiguilhe / Cantine Aiguilhe : capacity : rien → 80",
         "~ Aiguilhe / Cantine Aiguilhe : book_rule : at 10:00, counted serving, days_before 2 → at 12:00, weekday_before 4",
@@ -115,7 +115,7 @@ def test_a_change_is_told_and_made(opened: Open, town_file: Town) -> None:
     with opened() as db:
         service = db.get_one(Service, canteen_id(db))
         assert service.capacity == 80
-        assert DeadlineRule.from_json(service.book_rule) == DeadlineRule(weekday_before=4, at=time(12))
+        assert DeadlineRule.from_json(service.book_rule) == DeadlineRule.of("12:00", weekday_before=4)
 
 
 def test_what_the_file_no_longer_holds_is_kept_and_told(opened: Open, town_file: Town) -> None:
@@ -192,7 +192,7 @@ def test_only_days_whose_deadline_is_ahead_are_recomputed(opened: Open, town_fil
         # At 8 h on Thursday 19 November, Monday's deadline (10 h today) is ahead and Friday's has passed.
         friday, monday = (day_of(db, day).book_deadline_at for day in (date(2026, 11, 20), MONDAY))
         assert friday < NOW < monday
-        import_town(db, aiguilhe(town_file, booking=DeadlineRule(days_before=1, counted="serving", at=time(9))), NOW)
+        import_town(db, aiguilhe(town_file, booking=DeadlineRule.of("09:00", days_before=1, counted="serving")), NOW)
         report = refresh_days(db, service_id, date(2026, 11, 1), date(2026, 11, 30), NOW)
         assert (report.added, report.changed) == (0, 5)
     with opened() as db:

@@ -1,10 +1,11 @@
 """Deadlines and serving days: what real communes' rules give."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from catalog.rules import DeadlineRule, Period, PlannedDay, deadline, plan_days
+from catalog.rules.days import Period, PlannedDay, plan_days
+from catalog.rules.deadlines import Calendar, DeadlineRule, deadline
 from shop.clock import PARIS
 
 YEAR = Period(date(2026, 9, 1), date(2027, 7, 2), "2026-2027")
@@ -18,6 +19,7 @@ SERVING = [
     for planned in plan_days(date(2026, 9, 1), date(2027, 7, 31), {1, 2, 4, 5}, [YEAR], SHUT)
     if planned.closed_reason is None
 ]
+CALENDAR = Calendar(SERVING, {date(2027, 3, 29)})
 
 
 def rule(at: str, **how: int | str) -> DeadlineRule:
@@ -49,29 +51,29 @@ def rule(at: str, **how: int | str) -> DeadlineRule:
 )
 def test_deadlines(how: DeadlineRule, meal: str, expected: str) -> None:
     local = datetime.fromisoformat(expected).replace(tzinfo=PARIS)
-    assert deadline(how, date.fromisoformat(meal), SERVING) == local.astimezone(UTC)
+    assert deadline(how, date.fromisoformat(meal), CALENDAR) == local.astimezone(UTC)
 
 
 def test_a_local_hour_stays_across_the_change_to_summer_time() -> None:
     # Summer time begins on 28 March 2027: Friday 26 is still at +1, Tuesday 30 at +2.
     how = rule("09:00", weekday_before=5)
-    assert deadline(how, date(2027, 3, 30), SERVING) == datetime(2027, 3, 26, 8, tzinfo=UTC)
-    assert deadline(how, date(2027, 4, 6), SERVING) == datetime(2027, 4, 2, 7, tzinfo=UTC)
+    assert deadline(how, date(2027, 3, 30), CALENDAR) == datetime(2027, 3, 26, 8, tzinfo=UTC)
+    assert deadline(how, date(2027, 4, 6), CALENDAR) == datetime(2027, 4, 2, 7, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("meal", [date(2026, 11, 16) + timedelta(days=n) for n in range(7)])
 @pytest.mark.parametrize("weekday", range(1, 8))
 def test_a_weekday_before_is_one_to_seven_days_before(meal: date, weekday: int) -> None:
-    last = deadline(rule("12:00", weekday_before=weekday), meal, []).astimezone(PARIS).date()
+    last = deadline(rule("12:00", weekday_before=weekday), meal, Calendar()).astimezone(PARIS).date()
     assert last.isoweekday() == weekday
     assert 1 <= (meal - last).days <= 7
 
 
 def test_serving_days_that_are_not_known_count_as_calendar_days() -> None:
     how = rule("10:00", days_before=2, counted="serving")
-    assert deadline(how, date(2026, 9, 1), SERVING) == datetime(2026, 8, 30, 8, tzinfo=UTC)
+    assert deadline(how, date(2026, 9, 1), CALENDAR) == datetime(2026, 8, 30, 8, tzinfo=UTC)
     # Tuesday 1 September is known, the serving day before it is not.
-    assert deadline(how, date(2026, 9, 3), SERVING) == datetime(2026, 8, 31, 8, tzinfo=UTC)
+    assert deadline(how, date(2026, 9, 3), CALENDAR) == datetime(2026, 8, 31, 8, tzinfo=UTC)
 
 
 def test_a_rule_survives_its_row() -> None:
@@ -95,7 +97,3 @@ def test_the_first_reason_wins() -> None:
     strike = Period(date(2027, 3, 29), date(2027, 3, 30), "Grève")
     days = plan_days(date(2027, 3, 29), date(2027, 3, 30), {1, 2}, [YEAR], (*SHUT, strike))
     assert [planned.closed_reason for planned in days] == ["Lundi de Pâques", "Grève"]
-
-
-def test_hours_are_read_as_hours() -> None:
-    assert rule("09:05", weekday_before=1).at == time(9, 5)

@@ -2,7 +2,9 @@
 
 import pytest
 
-from catalog.rules import DeadlineRule, Dish, dishes, sentence, usual_week, weekdays_phrase
+from catalog.rules.days import weekdays_phrase
+from catalog.rules.deadlines import DeadlineRule, sentences, usual_week
+from catalog.rules.menus import Dish, dishes
 
 FOUR_DAYS = (1, 2, 4, 5)
 
@@ -23,7 +25,7 @@ def plain(words: str) -> str:
         (rule("12:00", days_before=0, counted="calendar"), "Réservez le jour même, avant 12 h."),
         (rule("08:30", days_before=0, counted="serving"), "Réservez le jour même, avant 8 h 30."),
         (rule("09:00", days_before=1, counted="calendar"), "Réservez la veille du repas, avant 9 h."),
-        (rule("00:00", days_before=2, counted="calendar"), "Réservez 2 jours avant le repas, avant 0 h."),
+        (rule("00:00", days_before=2, counted="calendar"), "Réservez 3 jours avant le repas, avant minuit."),
         (
             rule("10:00", days_before=1, counted="serving"),
             "Réservez le jour de service qui précède le repas, avant 10 h.",
@@ -32,11 +34,11 @@ def plain(words: str) -> str:
     ],
 )
 def test_a_rule_is_a_sentence(how: DeadlineRule, expected: str) -> None:
-    assert plain(sentence(how, "Réservez")) == expected
+    assert [plain(words) for words in sentences(how, "Réservez")] == [expected]
 
 
 def test_a_cancellation_reads_alike() -> None:
-    words = sentence(rule("10:00", days_before=1, counted="calendar"), "Annulez")
+    (words,) = sentences(rule("10:00", days_before=1, counted="calendar"), "Annulez")
     assert plain(words) == "Annulez la veille du repas, avant 10 h."
 
 

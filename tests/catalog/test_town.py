@@ -1,12 +1,12 @@
 """Reading a catalogue file: what it gives, and every fault told at once with its line."""
 
-from datetime import date, time
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from catalog.errors import FileRefused
-from catalog.rules import DeadlineRule
+from catalog.rules.deadlines import DeadlineRule
 from catalog.toml_lines import line_of, locate
 from catalog.town import (
     HolidayEntry,
@@ -81,8 +81,8 @@ def test_a_good_file_is_read_whole() -> None:
     assert town.regie.minimum_online_cents == 100
     assert service.weekdays == (1, 5)
     assert service.capacity is None
-    assert service.booking == DeadlineRule(days_before=2, counted="serving", at=time(10))
-    assert service.cancel == DeadlineRule(weekday_before=4, at=time(9, 30))
+    assert service.booking == DeadlineRule.of("10:00", days_before=2, counted="serving")
+    assert service.cancel == DeadlineRule.of("09:30", weekday_before=4)
     assert service.tariffs[0].prices == (
         PriceEntry(date(2026, 9, 1), date(2027, 8, 31), 380),
         PriceEntry(date(2027, 9, 1), None, 390),
@@ -140,10 +140,11 @@ def test_a_tariff_is_refused(good: str, bad: str, field: str) -> None:
         ('{ days_before = 1, at = "10:00" }', ".counted"),
         ('{ days_before = true, counted = "serving", at = "10:00" }', ".days_before"),
         ('{ days_before = -1, counted = "serving", at = "10:00" }', ".days_before"),
-        ('{ days_before = 1, counted = "working", at = "10:00" }', ".counted"),
+        ('{ days_before = 1, counted = "worked", at = "10:00" }', ".counted"),
         ('{ weekday_before = "jeudi", at = "10:00" }', ".weekday_before"),
         ('{ weekday_before = "jeu", counted = "serving", at = "10:00" }', ".counted"),
-        ('{ weekday_before = "jeu", at = "24:00" }', ".at"),
+        ('{ weekday_before = "jeu", at = "24:30" }', ".at"),
+        ('{ weekday_before = "jeu", at = "02:30" }', ".at"),
         ('{ weekday_before = "jeu" }', ".at"),
         ('"jeudi 10 h"', ""),
     ],

@@ -101,9 +101,9 @@ PLANTS: dict[str, list[str]] = {
             " (SELECT reservation_id FROM journal_entries WHERE kind = 'cancelled_meal') WHERE id = 1"
         ),
     ],
-    "crédits d’un repas qui n’est pas annulé, ou qui ne sont pas de son prix, à la famille qui l’a payé": [
+    "crédits d’un repas qui n’est pas annulé, ou qui ne sont pas du montant promis, à la famille qui l’a payé": [
         "UPDATE reservations SET state = 'confirmed', cancelled_at = NULL WHERE state = 'cancelled'",
-        "UPDATE reservations SET cents = cents + 1 WHERE state = 'cancelled'",
+        "UPDATE reservations SET credit_cents = credit_cents + 1 WHERE state = 'cancelled'",
         "UPDATE orders SET household_id = 2 WHERE id = 1",
     ],
     "repas d’une autre famille que celle de la commande": ["UPDATE reservations SET household_id = 2 WHERE id = 1"],

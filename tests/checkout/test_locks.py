@@ -106,7 +106,9 @@ def flow(app: Flask, town: Town) -> Flow:
 def test_the_basket(app: Flask, flow: Flow, read: OpenSession) -> None:
     with app.app_context(), locks(app) as taken, transaction() as db:
         basket = cart.operations.lock_live_basket(db, flow.family.household_id, flow.town.regie_id, request_now())
-        line = Line(flow.family.beneficiary_ids[0], flow.town.aiguilhe.canteen.day_ids[flow.days[5]], 1, 1, 380)
+        line = Line(
+            flow.family.beneficiary_ids[0], flow.town.aiguilhe.canteen.day_ids[flow.days[5]], 1, 1, 380, 380, None
+        )
         cart.operations.add_lines(db, basket, [line])
     assert taken == ["baskets"]
     with read() as db:

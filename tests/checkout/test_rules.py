@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cart.queries import BasketMeal
+from cart.quotes import Quote
 from checkout.basket import baskets, days_in_words
 from checkout.errors import BasketRefused, EmptyBasket, TotalChanged
 from checkout.rules import check_basket, why_not_cancelled
@@ -28,6 +29,8 @@ def meal(**changes: Any) -> BasketMeal:
         "service_name": "Cantine Aiguilhe",
         "service_slug": "cantine",
         "kind": "canteen",
+        "policies": {"credit": "full"},
+        "commune_id": 1,
         "commune_slug": "aiguilhe",
         "service_day_id": 7,
         "day": date(2026, 11, 5),
@@ -37,13 +40,19 @@ def meal(**changes: Any) -> BasketMeal:
         "booked_count": 0,
         "book_deadline_at": DEADLINE,
         "cancel_deadline_at": DEADLINE,
+        "late_deadline_at": None,
         "tariff_label": "Résident commune",
         "tariff_price_id": 4,
         "quoted_cents": 380,
+        "basis": None,
         "price_id": 4,
-        "price_cents": 380,
+        "flat_cents": 380,
+        "grid": None,
+        "price_from": date(2026, 9, 1),
+        "decided_on": None,
         "enrolment_id": 9,
         "reservation_id": None,
+        "price": Quote(380, 380, None),
     }
     return BasketMeal(**{**facts, **changes})
 
@@ -75,8 +84,8 @@ def test_two_children_and_two_dates_make_four_meals_and_15_20() -> None:
         ({"reservation_id": 3}, "déjà réservé"),
         ({"is_open": False, "closed_reason": "Grève"}, "plus de service ce jour-là (Grève)"),
         ({"enrolment_id": None}, "n’est plus valable"),
-        ({"price_id": None, "price_cents": None}, "n’est pas connu"),
-        ({"price_cents": 410, "price_id": 8}, "4,10\u00a0€ au lieu de 3,80\u00a0€"),
+        ({"price_id": None, "price": None}, "n’est pas connu"),
+        ({"price": Quote(410, 410, None), "price_id": 8}, "4,10\u00a0€ au lieu de 3,80\u00a0€"),
         ({"quoted_cents": 1}, "Le prix a changé"),
         ({"capacity": 3, "booked_count": 3}, "plus de place"),
     ],
@@ -110,7 +119,7 @@ def test_places_are_counted_for_all_the_family_wants() -> None:
 
 def test_a_line_that_finds_two_prices_is_refused() -> None:
     with pytest.raises(BasketRefused):
-        check_basket([meal(), meal(price_id=8, price_cents=1)], None, BEFORE)
+        check_basket([meal(), meal(price_id=8, price=Quote(1, 1, None))], None, BEFORE)
 
 
 def test_nothing_and_another_total_than_the_one_seen() -> None:

@@ -4,7 +4,7 @@ from datetime import date, datetime, time, timedelta
 
 import pytest
 
-from catalog.rules import DeadlineRule, deadline
+from catalog.rules.deadlines import Calendar, DeadlineRule, deadline
 from checkout.cancel import cancel_reservations
 from checkout.errors import BasketRefused, CannotCancel
 from checkout.place import Buyer, pay_from_wallet
@@ -85,8 +85,8 @@ def test_a_meal_can_be_cancelled_one_second_before_and_not_at_the_deadline(
     ],
 )
 def test_ten_o_clock_stays_ten_o_clock_across_both_nights(day: date, at: str) -> None:
-    rule = DeadlineRule(at=time(10), days_before=2, counted="calendar")
-    found = deadline(rule, day, ())
+    rule = DeadlineRule.of("10:00", days_before=2, counted="calendar")
+    found = deadline(rule, day, Calendar())
     assert found == datetime.fromisoformat(at)
     assert (found.astimezone(PARIS).date(), found.astimezone(PARIS).hour) == (day - timedelta(days=2), 10)
 
@@ -98,7 +98,7 @@ def test_one_late_meal_holds_up_the_whole_basket_and_says_which(
     days = canteen.open_days(town.now)[:3]
     family = town.family(children=1, balance_cents=5000)
     basket_id = town.basket(family, canteen, days)
-    now = deadline(DeadlineRule(at=time(10), days_before=2, counted="calendar"), days[0], ())
+    now = deadline(DeadlineRule.of("10:00", days_before=2, counted="calendar"), days[0], Calendar())
     with pytest.raises(BasketRefused) as refused, write() as db:
         pay_from_wallet(db, buyer(family), basket_id, 3 * 380, now)
     assert len(refused.value.problems) == 1

@@ -1,7 +1,7 @@
 """One second before a deadline and at it, through the pages, on both daylight-saving week-ends."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from flask.testing import FlaskClient
@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, update
 from cart.models import Basket
 from catalog.models import SchoolYear, Service, ServiceDay
 from catalog.operations import refresh_days
-from catalog.rules import DeadlineRule
+from catalog.rules.deadlines import DeadlineRule
 from orders.models import Reservation
 from shop.clock import PARIS, StoppedClock
 from tests.conftest import BooksHold, OpenSession, SignIn, Submit
@@ -18,8 +18,8 @@ from tests.factory import Family, Town
 
 SECOND = timedelta(seconds=1)
 RULES = {
-    "10 h": DeadlineRule(at=time(10), days_before=2, counted="calendar"),
-    "2 h 30": DeadlineRule(at=time(2, 30), days_before=2, counted="calendar"),
+    "10 h": DeadlineRule.of("10:00", days_before=2, counted="calendar"),
+    "2 h 30": DeadlineRule.of("02:30", days_before=2, counted="calendar"),
 }
 
 

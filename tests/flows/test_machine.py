@@ -227,7 +227,8 @@ class Walk(RuleBasedStateMachine):
         if not new:
             return
         lines = [
-            Line(*self.row(meal), self.canteen.tariff_id, price_id, cents) for meal, (price_id, cents) in new.items()
+            Line(*self.row(meal), self.canteen.tariff_id, price_id, cents, cents, None)
+            for meal, (price_id, cents) in new.items()
         ]
 
         def put(db: Any, now: datetime) -> int:

@@ -64,6 +64,8 @@ class Buyer:
     days: list[date]
     by_card: bool
     stop: threading.Event
+    rush: threading.Event
+    """Set while somebody is about to be killed. Without it a quick machine has sold every day before the last kill."""
     purchases: list[Purchase] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
     waiting: bool = False
@@ -71,6 +73,9 @@ class Buyer:
 
     def run(self) -> None:
         for day in self.days:
+            while not self.rush.wait(0.05):
+                if self.stop.is_set():
+                    return
             if self.stop.is_set():
                 return
             try:
@@ -202,6 +207,8 @@ class Rush:
         assert not any(thread.is_alive() for thread in threads)
 
     def _kill(self, kind: str, is_open: Callable[[], bool]) -> None:
+        rush = self.buyers[0].rush
+        rush.set()
         enough = self.acknowledged + BETWEEN
         deadline = time.monotonic() + 30
         while self.acknowledged < enough:
@@ -220,6 +227,7 @@ class Rush:
         while sum(buyer.cut for buyer in self.buyers) == before and time.monotonic() < deadline:
             time.sleep(0.005)
         self.cut += sum(buyer.cut for buyer in self.buyers) > before
+        rush.clear()
 
     def _look(self) -> None:
         with self.app.app_context(), snapshot() as db:
@@ -235,13 +243,13 @@ def rush(
     def made(wallets: int, cards: int, application: str = "") -> Rush:
         server = Server(config, tmp_path, clock.now(), application)
         servers.append(server)
-        canteen, stop = town.aiguilhe.canteen, threading.Event()
+        canteen, stop, hour = town.aiguilhe.canteen, threading.Event(), threading.Event()
         buyers = []
         for number in range(wallets + cards):
             by_card = number >= wallets
             family = town.family(children=2, balance_cents=0 if by_card else RICH)
             browser = Browser.of(server, app, sign_in, family)
-            buyers.append(Buyer(family, browser, canteen, canteen.open_days(town.now), by_card, stop))
+            buyers.append(Buyer(family, browser, canteen, canteen.open_days(town.now), by_card, stop, hour))
         return Rush(app, server, buyers)
 
     yield made

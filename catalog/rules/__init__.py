@@ -1,0 +1,1 @@
+"""A commune's rules: days, deadlines, prices. Values in, values out; the catalogue file configures them."""

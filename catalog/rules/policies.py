@@ -1,0 +1,235 @@
+"""What a service does beside its prices: late bookings, meals without a booking, credits, sickness; and how it says so."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from catalog.rules.days import WEEKDAY_NAMES
+from catalog.rules.deadlines import Calendar, DeadlineRule, deadline, sentences
+from catalog.rules.prices import Credit, Surcharge
+from shop.clock import paris_instant
+from shop.french import listing, plural
+from shop.money import format_euros
+from shop.words import gettext as _
+
+
+@dataclass(frozen=True)
+class Late:
+    """Booking after the deadline ("hors délai"): until when, and at what price."""
+
+    until: DeadlineRule
+    surcharge: Surcharge
+
+
+@dataclass(frozen=True)
+class Unbooked:
+    """A child who eats without a booking: what it costs, after so many times in the school year at the ordinary price."""
+
+    surcharge: Surcharge
+    free: int = 0
+
+
+@dataclass(frozen=True)
+class Sickness:
+    """A sick child's meals: the first `carence_days` serving days stay due, the following are credited."""
+
+    announce: DeadlineRule
+    """Until when the family must say so, for the first meal that is to be credited."""
+    carence_days: int = 0
+    paper: bool = False
+    """Whether a medical certificate is asked for."""
+
+
+@dataclass(frozen=True)
+class Policies:
+    """How a service treats what is not booked and cancelled in time."""
+
+    late: Late | None = None
+    unbooked: Unbooked | None = None
+    credit: Credit = "full"
+    sickness: Sickness | None = None
+    cost_price: int | None = None
+    """What a meal costs the commune, in cents: no surcharge goes above it."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The policies as a service's row keeps them."""
+        facts: dict[str, Any] = {"credit": self.credit}
+        if self.late:
+            facts["late"] = {"until": self.late.until.as_json(), **self.late.surcharge.as_json()}
+        if self.unbooked:
+            facts["unbooked"] = {**self.unbooked.surcharge.as_json(), "free": self.unbooked.free}
+        if self.sickness:
+            facts["sickness"] = {**asdict(self.sickness), "announce": self.sickness.announce.as_json()}
+        if self.cost_price is not None:
+            facts["cost_price"] = self.cost_price
+        return facts
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> "Policies":
+        """The policies of a service's row."""
+        late, unbooked, sickness = (dict(facts[name]) if name in facts else None for name in _TABLES)
+        return cls(
+            Late(DeadlineRule.from_json(late.pop("until")), Surcharge(**late)) if late else None,
+            Unbooked(free=unbooked.pop("free", 0), surcharge=Surcharge(**unbooked)) if unbooked else None,
+            facts.get("credit", "full"),
+            Sickness(DeadlineRule.from_json(sickness.pop("announce")), **sickness) if sickness else None,
+            facts.get("cost_price"),
+        )
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> "Policies":
+        """The policies among the fields of a service, as a catalogue file is read."""
+        late, unbooked, sickness = (dict(found[name]) if found.get(name) else None for name in _TABLES)
+        return cls(
+            Late(late.pop("until"), Surcharge(**late)) if late else None,
+            Unbooked(free=unbooked.pop("free"), surcharge=Surcharge(**unbooked)) if unbooked else None,
+            found["credit"],
+            Sickness(**sickness) if sickness else None,
+            found.get("cost_price"),
+        )
+
+
+_TABLES = ("late", "unbooked", "sickness")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """All rules of a service."""
+
+    booking: DeadlineRule
+    cancel: DeadlineRule
+    policies: Policies = field(default_factory=Policies)
+
+
+def read_rules(book_rule: Any, cancel_rule: Any, policies: dict[str, Any]) -> Rules:
+    """The rules of a service's row."""
+    return Rules(DeadlineRule.from_json(book_rule), DeadlineRule.from_json(cancel_rule), Policies.from_json(policies))
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """The instants (UTC) of a serving day, each the first that is too late."""
+
+    book: datetime
+    cancel: datetime
+    late: datetime | None
+    """Until when a late booking is accepted; nothing when none is."""
+
+
+def deadlines(rules: Rules, meal: date, calendar: Calendar) -> Deadlines:
+    """The deadlines of the meal of a day. A late booking never closes before the ordinary one."""
+    book = deadline(rules.booking, meal, calendar)
+    late = rules.policies.late
+    return Deadlines(
+        book,
+        deadline(rules.cancel, meal, calendar),
+        max(book, deadline(late.until, meal, calendar)) if late else None,
+    )
+
+
+END_OF_SERVICE = {"canteen": time(14), "childcare": time(19, 30)}
+"""When the last child has eaten, or gone home: no deadline may lie after it."""
+
+
+def contradictions(rules: Rules, weekdays: Collection[int], kind: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What cannot be meant, each as the place in the service's table and a sentence."""
+    policies = rules.policies
+    named: dict[tuple[str, ...], DeadlineRule] = {("booking",): rules.booking, ("cancel",): rules.cancel}
+    if policies.late:
+        named["late", "until"] = policies.late.until
+    if policies.sickness:
+        named["sickness", "announce"] = policies.sickness.announce
+    whole = True
+    for place, rule in named.items():
+        covered = {day for part in rule.parts for day in part.weekdays or weekdays}
+        missing = [WEEKDAY_NAMES[day - 1] for day in sorted(set(weekdays) - covered)]
+        if missing:
+            whole = False
+            yield place, _("aucune limite pour les repas du %(days)s", days=listing(missing))
+    if not whole:
+        return
+    # Weeks without holidays, some of them across the end of a month.
+    monday = date(2001, 4, 2)
+    stretch = [monday + timedelta(days=n) for n in range(-140, 70)]
+    calendar = Calendar([day for day in stretch if day.isoweekday() in weekdays])
+    refused: set[tuple[str, ...]] = set()
+    for meal in (day for day in calendar.serving if day >= monday):
+        name, end = WEEKDAY_NAMES[meal.weekday()], paris_instant(meal, END_OF_SERVICE[kind])
+        for place, rule in named.items():
+            if place not in refused and deadline(rule, meal, calendar) > end:
+                refused.add(place)
+                yield place, _("pour le %(day)s, cette limite tombe après le service", day=name)
+        late = named.get(("late", "until"))
+        if late and ("late", "until") not in refused:
+            ordinary = deadline(rules.booking, meal, calendar)
+            if deadline(late, meal, calendar) <= ordinary:
+                refused.add(("late", "until"))
+                yield ("late", "until"), _("pour le %(day)s, le hors délai ferme avant d’ouvrir", day=name)
+
+
+def late_sentences(policies: Policies) -> list[str]:
+    """What parents read about booking after the deadline."""
+    late = policies.late
+    if late is None:
+        return [_("Après la date limite, aucune réservation n’est acceptée.")]
+    found = [_("Hors délai, le repas reste possible : %(words)s.", words=late.surcharge.words())]
+    if policies.cost_price is not None:
+        found.append(_("Jamais plus que le prix de revient, %(amount)s.", amount=format_euros(policies.cost_price)))
+    return [*found, *sentences(late.until, _("Réservez hors délai"))]
+
+
+def unbooked_sentences(policies: Policies) -> list[str]:
+    """What parents read about a child who eats without a booking."""
+    unbooked = policies.unbooked
+    if unbooked is None:
+        return [_("Un enfant présent sans réservation mange, au prix ordinaire.")]
+    found = [_("Un enfant présent sans réservation mange : %(words)s.", words=unbooked.surcharge.words())]
+    if unbooked.free == 1:
+        found.append(_("La première fois de l’année scolaire est au prix ordinaire."))
+    elif unbooked.free:
+        found.append(_("Les %(count)d premières fois de l’année scolaire sont au prix ordinaire.", count=unbooked.free))
+    return found
+
+
+def credit_sentences(policies: Policies) -> list[str]:
+    """What parents read about a meal that is cancelled in time, or never eaten."""
+    if policies.credit == "full":
+        found = [_("Un repas annulé à temps est crédité du prix payé.")]
+    elif policies.credit == "none":
+        found = [_("Un repas annulé n’est pas crédité.")]
+    else:
+        found = [_("Un repas annulé à temps est crédité de %(amount)s.", amount=format_euros(policies.credit))]
+    if policies.credit != "none":
+        found.append(_("Le crédit revient aussitôt dans votre porte-monnaie."))
+    found.append(_("Passé le délai, il reste dû."))
+    found.append(_("Si l’école ou la mairie en est la cause (grève, sortie, fermeture), il est toujours crédité."))
+    return found
+
+
+def sickness_sentences(policies: Policies) -> list[str]:
+    """What parents read about a sick child."""
+    sickness = policies.sickness
+    if sickness is None:
+        return [_("Les repas d’un enfant malade restent dus, sauf annulation à temps.")]
+    if sickness.carence_days:
+        days = plural(sickness.carence_days, _("jour"))
+        found = [_("Enfant malade : %(days)s de carence, puis les repas sont crédités.", days=days)]
+    else:
+        found = [_("Enfant malade : les repas sont crédités.")]
+    found += sentences(sickness.announce, _("Prévenez"))
+    if sickness.paper:
+        found.append(_("Un certificat médical est demandé."))
+    return found
+
+
+def all_sentences(rules: Rules) -> Sequence[tuple[str, list[str]]]:
+    """Every rule as parents read it, by heading: what the service's page shows and a règlement may take over."""
+    policies = rules.policies
+    return (
+        (_("Réserver"), [*sentences(rules.booking, _("Réservez")), _("Non payé = non réservé.")]),
+        (_("Annuler"), [*sentences(rules.cancel, _("Annulez")), *credit_sentences(policies)]),
+        (_("Hors délai"), late_sentences(policies)),
+        (_("Sans réservation"), unbooked_sentences(policies)),
+        (_("Enfant malade"), sickness_sentences(policies)),
+    )
