@@ -44,7 +44,7 @@ import payments.views
 import shop.models
 import wallet.models
 from accounts.cli import account_commands
-from catalog.cli import catalog_commands
+from catalog.cli import catalog_commands, rules_commands
 from checkout.cli import books_commands
 from demo.cli import demo_commands
 from demo.load import list_accounts
@@ -137,6 +137,7 @@ def _open_the_rooms(app: Flask) -> None:
         account_commands,
         books_commands,
         catalog_commands,
+        rules_commands,
         demo_commands,
         shop_cli.database_commands,
         shop_cli.job_commands,

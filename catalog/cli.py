@@ -1,6 +1,9 @@
 """Commands of the catalogue: open a town from its file, bring in the school calendar."""
 
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from flask.cli import AppGroup
@@ -15,11 +18,17 @@ from catalog.operations import (
     import_town,
     refresh_services,
 )
-from catalog.town import read_school_calendar, read_town
+from catalog.queries import explained, school_calendar
+from catalog.rules.policies import all_sentences
+from catalog.town import Case, read_school_calendar, read_town
+from catalog.trying import Outcome, local, try_cases
 from shop.clock import paris_day, request_now
-from shop.database import transaction
-from shop.errors import Refusal
+from shop.database import reading, transaction
+from shop.errors import NotFound, Refusal
+from shop.french import day_long, moment_short
+from shop.money import format_euros
 from shop.words import gettext as _
+from shop.words import ngettext
 
 catalog_commands = AppGroup("catalog", help="The catalogue: communes, services, tariffs, school calendar.")
 
@@ -55,6 +64,106 @@ def calendar(file: Path, dry_run: bool) -> None:
     except Refusal as refused:
         raise click.ClickException(refused.sentence) from refused
     _tell(report, refreshed)
+
+
+rules_commands = AppGroup("rules", help="The rules of services: try them on examples, say what they mean.")
+
+
+@rules_commands.command("try")
+@click.argument("file", type=TomlFile)
+@click.option("--calendar", "calendar_file", type=TomlFile, help="A school calendar, instead of the database's own.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def try_rules(file: Path, calendar_file: Path | None, as_json: bool) -> None:
+    """Evaluate the rules of the catalogue FILE on its own examples ([[cases]]); fails when one gives something else."""
+    try:
+        town = read_town(_text(file), str(file))
+        if calendar_file:
+            school = read_school_calendar(_text(calendar_file), str(calendar_file))
+        else:
+            with reading() as db:
+                school = school_calendar(db)
+        found = list(try_cases(town, school))
+    except Refusal as refused:
+        raise click.ClickException(refused.sentence) from refused
+    if as_json:
+        click.echo(json.dumps([_as_json(case, outcome) for case, outcome in found], ensure_ascii=False, indent=2))
+    else:
+        for line in _table_of(found):
+            click.echo(line)
+    differing = sum(bool(outcome.differs) for _case, outcome in found)
+    if differing:
+        raise click.ClickException(ngettext("%(count)d exemple diffère.", "%(count)d exemples diffèrent.", differing))
+
+
+VERDICTS = {"in time": _("à temps"), "late": _("hors délai"), "too late": _("trop tard"), "closed": _("fermé")}
+ACTIONS = {"book": _("réserver"), "cancel": _("annuler"), "eat": _("sans réservation")}
+
+
+def _as_json(case: Case, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "situation": case.situation,
+        "action": case.action,
+        "meal": case.meal.isoformat(),
+        "service": outcome.service,
+        "tariff": outcome.tariff,
+        "deadline": local(outcome.deadline) or None,
+        "verdict": outcome.verdict,
+        "price_cents": outcome.cents,
+        "reasons": list(outcome.reasons),
+        "differs": list(outcome.differs),
+    }
+
+
+def _table_of(found: Sequence[tuple[Case, Outcome]]) -> Iterator[str]:
+    heads = (_("service"), _("repas du"), _("action"), _("date limite"), _("verdict"), _("prix"), _("pourquoi"))
+    rows = [
+        (
+            outcome.service,
+            case.meal.isoformat(),
+            ACTIONS[case.action],
+            local(outcome.deadline),
+            VERDICTS[outcome.verdict],
+            "" if outcome.cents is None else format_euros(outcome.cents),
+            " ".join((*outcome.reasons, *(f"!! {words}" for words in outcome.differs))),
+        )
+        for case, outcome in found
+    ]
+    widths = [max(len(row[place]) for row in (heads, *rows)) for place in range(len(heads) - 1)]
+    for row in (heads, *rows):
+        yield "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1])).rstrip()
+
+
+@rules_commands.command("explain")
+@click.argument("service", metavar="COMMUNE/SERVICE")
+@click.option("--days", type=click.IntRange(1, 400), default=60, show_default=True, help="How many days ahead.")
+def explain(service: str, days: int) -> None:
+    """Say the rules of a service in sentences, as parents read them, and list its coming deadlines."""
+    commune_slug, _slash, slug = service.partition("/")
+    now = request_now()
+    try:
+        with reading() as db:
+            found = explained(db, commune_slug, slug, paris_day(now), days)
+    except NotFound as missing:
+        raise click.ClickException(_("Service inconnu : %(service)s.", service=service)) from missing
+    click.echo(found.name)
+    for title, sentences in all_sentences(found.rules):
+        click.echo(f"\n{title}")
+        for sentence in sentences:
+            click.echo(f"  {sentence}")
+    click.echo()
+    for day in found.days:
+        facts = {
+            "day": day_long(day.day),
+            "book": moment_short(day.book_deadline_at),
+            "cancel": moment_short(day.cancel_deadline_at),
+        }
+        if not day.is_open:
+            click.echo(_("%(day)s : %(why)s", day=facts["day"], why=day.closed_reason or _("fermé")))
+        elif day.late_deadline_at is not None:
+            late = moment_short(day.late_deadline_at)
+            click.echo(_("%(day)s : réserver %(book)s, hors délai %(late)s, annuler %(cancel)s", late=late, **facts))
+        else:
+            click.echo(_("%(day)s : réserver %(book)s, annuler %(cancel)s", **facts))
 
 
 def _text(file: Path) -> str:

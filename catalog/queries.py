@@ -24,8 +24,9 @@ from catalog.models import (
 from catalog.rules.days import weekdays_phrase
 from catalog.rules.deadlines import usual_week
 from catalog.rules.menus import Dish, dishes
-from catalog.rules.policies import all_sentences, read_rules
+from catalog.rules.policies import Rules, all_sentences, read_rules
 from catalog.rules.prices import amount_words, read_grid, row_words
+from catalog.town import HolidayEntry, SchoolCalendar, SchoolYearEntry
 from shop.errors import NotFound
 from shop.words import gettext as _
 
@@ -536,3 +537,65 @@ def find_commune(db: Session, slug: str) -> tuple[int, int] | None:
     """The numbers of a commune's régie and of the commune itself, or nothing for an unknown slug."""
     row = db.execute(select(Commune.regie_id, Commune.id).where(Commune.slug == slug)).first()
     return (row[0], row[1]) if row else None
+
+
+def school_calendar(db: Session) -> SchoolCalendar:
+    """The school years, holidays and public holidays that the database knows, as a calendar file holds them."""
+    years = db.execute(
+        select(SchoolYear.year, func.min(SchoolYear.first_day), func.max(SchoolYear.last_day))
+        .group_by(SchoolYear.year)
+        .order_by(SchoolYear.year)
+    )
+    rows = db.execute(select(Holiday.zone, Holiday.label, Holiday.first_day, Holiday.last_day)).all()
+    breaks = [HolidayEntry(row[0], row[1], row[2], row[3]) for row in rows if row[0] is not None]
+    return SchoolCalendar(
+        tuple(
+            SchoolYearEntry(
+                f"{year}-{year + 1}",
+                first,
+                last,
+                tuple(entry for entry in breaks if first <= entry.from_day <= last),
+            )
+            for year, first, last in years
+        ),
+        {
+            row.first_day + timedelta(days=n): row.label
+            for row in rows
+            if row.zone is None
+            for n in range((row.last_day - row.first_day).days + 1)
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A service's rules and its coming days."""
+
+    name: str
+    rules: Rules
+    days: Sequence[Any]
+    """Day, whether it is open, why not, and its deadlines."""
+
+
+def explained(db: Session, commune_slug: str, service_slug: str, first: date, days: int) -> Explained:
+    """The rules of a service and its days from `first` on. Raises `NotFound`."""
+    row = db.execute(
+        select(Service.id, Service.name, Service.book_rule, Service.cancel_rule, Service.policies)
+        .join(Commune, Commune.id == Service.commune_id)
+        .where(Commune.slug == commune_slug, Service.slug == service_slug)
+    ).first()
+    if row is None:
+        raise NotFound
+    coming = db.execute(
+        select(
+            ServiceDay.day,
+            ServiceDay.is_open,
+            ServiceDay.closed_reason,
+            ServiceDay.book_deadline_at,
+            ServiceDay.cancel_deadline_at,
+            ServiceDay.late_deadline_at,
+        )
+        .where(ServiceDay.service_id == row.id, ServiceDay.day.between(first, first + timedelta(days=days - 1)))
+        .order_by(ServiceDay.day)
+    ).all()
+    return Explained(row.name, read_rules(row.book_rule, row.cancel_rule, row.policies), coming)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -13,6 +13,7 @@ from catalog.rules.deadlines import DeadlineRule, Limit, Part
 from catalog.rules.policies import Policies, Rules, contradictions
 from catalog.rules.prices import AXES, Row, holes, situation_words
 from catalog.rules.prices import LEVELS as ROW_LEVELS
+from shop.clock import paris_instant
 from shop.errors import Refusal
 from shop.money import parse_euros
 from shop.words import gettext as _
@@ -34,6 +35,7 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 PHONE = re.compile(r"0[1-9]( ?[0-9]{2}){4}")
 HOUR = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00")
 PERCENT = re.compile(r"[0-9]{1,4}(?:[.,][0-9]{1,4})?")
+INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(?::[0-9]{2})?")
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _NO_BREAK_SPACES = str.maketrans("\u00a0\u202f", "  ")
 
@@ -168,6 +170,19 @@ class Hour(_Item):
                 _("%(value)s : cette heure n’existe pas la nuit du passage à l’heure d’été", value=_shown(value))
             )
         return value
+
+
+class Instant(_Item):
+    """A moment in Paris, "2026-11-20T09:00"; read into an aware one."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_more: Any) -> datetime:
+        if isinstance(value, str) and INSTANT.fullmatch(value):
+            try:
+                local = datetime.fromisoformat(value)
+            except ValueError:
+                raise ValidationError(_("« %(value)s » n’existe pas au calendrier", value=value)) from None
+            return paris_instant(local.date(), local.time())
+        raise ValidationError(_("%(value)s : un moment s’écrit 2026-11-20T09:00", value=_shown(value)))
 
 
 class Boolean(_Item):
@@ -584,11 +599,31 @@ class RegieSchema(_Table):
             raise ValidationError({"maximum_top_up": [_("le maximum est plus petit que le minimum")]})
 
 
+class CaseSchema(_Table):
+    """A worked example of the rules, with what the règlement says it gives."""
+
+    situation = Text(200, load_default="")
+    commune = Text(60)
+    service = Text(60)
+    tariff = Text(60)
+    action = Choice(("book", "cancel", "eat"), load_default="book")
+    meal = Day(required=True)
+    at = Instant()
+    quotient = Whole(0, 100_000)
+    rank = Whole(1, 20)
+    eating = Whole(1, 20)
+    level = Choice(ROW_LEVELS)
+    times = Whole(1, 200, load_default=1)
+    deadline = Instant()
+    cents = Euros(data_key="euros")
+
+
 class TownSchema(_Table):
     """A whole catalogue file."""
 
     regie = _table(RegieSchema, required=True)
     communes = _tables(CommuneSchema, required=True)
+    cases = _tables(CaseSchema, load_default=list)
 
     @validates_schema(skip_on_field_errors=False)
     def _distinct(self, data: Mapping[str, Any], **_more: Any) -> None:

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from marshmallow import Schema, ValidationError
@@ -114,11 +114,38 @@ class RegieEntry:
 
 
 @dataclass(frozen=True)
+class Case:
+    """An example: an action on the meal of a day, who asks, when, and what it should give."""
+
+    action: str
+    """"book", "cancel", or "eat" (without a booking)."""
+    meal: date
+    commune: str | None = None
+    service: str | None = None
+    tariff: str | None = None
+    at: datetime | None = None
+    """When the family acts (aware); in time where nothing is said."""
+    quotient: int | None = None
+    rank: int | None = None
+    eating: int | None = None
+    level: str | None = None
+    times: int = 1
+    """The how many-th time of the school year that a child eats without a booking."""
+    situation: str = ""
+    """The example in words."""
+    deadline: datetime | None = None
+    """What the règlement says: the first instant that is too late (aware)."""
+    cents: int | None = None
+    """What the règlement says: the price, or what cancelling gives back."""
+
+
+@dataclass(frozen=True)
 class Town:
-    """A whole catalogue file: one cash office and its communes."""
+    """A whole catalogue file: one cash office, its communes, and worked examples of their rules."""
 
     regie: RegieEntry
     communes: tuple[CommuneEntry, ...]
+    cases: tuple[Case, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,6 +182,7 @@ def read_town(text: str, file: str) -> Town:
     return Town(
         regie=RegieEntry(**found["regie"]),
         communes=tuple(_commune(commune) for commune in found["communes"]),
+        cases=tuple(Case(**case) for case in found["cases"]),
     )
 
 
