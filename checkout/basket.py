@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from cart.queries import BasketMeal
+from cart.quotes import reasons
+from cart.rules import is_late
 from checkout.rules import find_problems
 from shop.french import day_long, day_plain, listing, month_name
 from shop.words import gettext as _
@@ -31,6 +33,8 @@ class Product:
     unit_cents: int
     commune_slug: str
     service_slug: str
+    reasons: list[str]
+    """Why it costs what it costs."""
     meals: list[MealLine] = field(default_factory=list)
     people: list[str] = field(default_factory=list)
     days: list[date] = field(default_factory=list)
@@ -101,13 +105,13 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
     completing = meals[0].basket_state == "completing"
     # While a card payment is awaited the places are held by the order itself: nothing to complain about.
     problems = {} if completing else find_problems(meals, now)
-    products: dict[tuple[int, str, int], Product] = {}
+    products: dict[tuple[int, str, int, str | None], Product] = {}
     seen: set[int] = set()
     for meal in meals:
         if meal.line_id in seen:
             continue
         seen.add(meal.line_id)
-        key = (meal.service_id, meal.tariff_label, meal.quoted_cents)
+        key = (meal.service_id, meal.tariff_label, meal.quoted_cents, meal.basis)
         product = products.get(key)
         if product is None:
             name = _("Réservation de repas %(service)s") if meal.kind == "canteen" else _("Réservation %(service)s")
@@ -118,6 +122,9 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
                 meal.quoted_cents,
                 meal.commune_slug,
                 meal.service_slug,
+                []
+                if meal.price_from is None
+                else reasons(meal.basis, meal.quoted_cents, meal.tariff_label, meal.price_from, meal.decided_on),
             )
         who = f"{meal.first_name} {meal.last_name}"
         product.meals.append(
@@ -136,5 +143,11 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
         completing,
         list(products.values()),
         changed and not completing,
-        min(meal.book_deadline_at for meal in meals),
+        min(_limit(meal, now) for meal in meals),
     )
+
+
+def _limit(meal: BasketMeal, now: datetime) -> datetime:
+    """Until when the meal can be paid at the price that it has now."""
+    late = is_late(meal.book_deadline_at, meal.late_deadline_at, now)
+    return meal.late_deadline_at if late and meal.late_deadline_at else meal.book_deadline_at

@@ -9,6 +9,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from icalendar import Calendar, Event
 from werkzeug.wrappers import Response
 
+from cart.quotes import reasons
 from cart.rules import monday_of, month_after, month_before
 from checkout import cancel, queries
 from checkout.errors import CannotCancel, CreditChanged
@@ -72,8 +73,20 @@ def order(number: str) -> str:
         cancellable=len(open_until),
         first_limit=min(open_until, default=None),
         booked=sum(meal.state == "confirmed" for meal in meals),
+        why=_why(meals),
         ahead=any(meal.state == "confirmed" and meal.day >= paris_day(now) for meal in meals),
     )
+
+
+def _why(meals: Sequence[OrderMeal]) -> list[tuple[str, int, list[str]]]:
+    """Each price of the order once, with its reasons: service, cents, sentences."""
+    found: dict[tuple[str, str, int, str | None], tuple[str, int, list[str]]] = {}
+    for meal in meals:
+        key = (meal.service_name, meal.tariff_label, meal.cents, meal.basis)
+        if key not in found:
+            why = reasons(meal.basis, meal.cents, meal.tariff_label, meal.price_from, meal.decided_on)
+            found[key] = (meal.service_name, meal.cents, why)
+    return list(found.values())
 
 
 @blueprint.get("/commandes/<number>.ics")

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from accounts.models import Account, Beneficiary, HouseholdMember
 from cart.models import Basket, BasketLine
 from cart.operations import LIVE_STATES
-from catalog.models import Commune, Regie, Service, ServiceDay, Tariff
+from catalog.models import Commune, Regie, Service, ServiceDay, Tariff, TariffPrice
 from orders.models import Order, Reservation
 from orders.queries import reserved
 from payments.models import Payment
@@ -74,6 +74,10 @@ class OrderMeal(NamedTuple):
     commune_name: str
     tariff_label: str
     cents: int
+    basis: str | None
+    """How the price came about, beside the dated price itself."""
+    price_from: date
+    decided_on: date | None
     state: str
     cancel_deadline_at: datetime
 
@@ -104,11 +108,15 @@ _MEALS = (
         Commune.name,
         Tariff.label,
         Reservation.cents,
+        Reservation.basis,
+        TariffPrice.valid_from,
+        TariffPrice.decided_on,
         Reservation.state,
         Reservation.cancel_deadline_at,
     )
     .join(Commune, Commune.id == Service.commune_id)
     .join(Tariff, Tariff.id == Reservation.tariff_id)
+    .join(TariffPrice, TariffPrice.id == Reservation.tariff_price_id)
     .order_by(Service.id, ServiceDay.day, Beneficiary.id)
 )
 
