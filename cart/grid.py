@@ -1,6 +1,6 @@
 """The booking calendar, ready for the page: weeks of days, days of one box a child."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple, get_args
@@ -17,6 +17,7 @@ from cart.rules import (
     Taken,
     cell_state,
     day_state,
+    is_late,
     monday_of,
     price_of,
     right_on,
@@ -68,6 +69,9 @@ class DayWords(NamedTuple):
     """Why nothing is served."""
     menu: str | None
     limit: str
+    """Until when it can be booked."""
+    late: bool
+    """Whether it can be booked at the late price only."""
 
 
 class DayRow(NamedTuple):
@@ -95,9 +99,11 @@ class Column(NamedTuple):
     name: str
     price: str | None
     cents: int | None
+    pupil: bool
+    """Whether it counts among the family's children who eat on a day."""
 
 
-def columns(children: Mapping[int, Child]) -> list[Column]:
+def columns(children: Mapping[int, Child], pupils: Container[int]) -> list[Column]:
     """The columns of the calendar. First names that two children share are told apart by their last name."""
     first_names = [child.first_name for child in children.values()]
     result = []
@@ -105,7 +111,11 @@ def columns(children: Mapping[int, Child]) -> list[Column]:
         prices = {right.cents if right.grid is None else None for right in child.rights}
         cents = prices.pop() if len(prices) == 1 else None
         shown = child.name if first_names.count(child.first_name) > 1 else child.first_name
-        result.append(Column(child.id, shown, child.name, None if cents is None else format_euros(cents), cents))
+        result.append(
+            Column(
+                child.id, shown, child.name, None if cents is None else format_euros(cents), cents, child.id in pupils
+            )
+        )
     return result
 
 
@@ -134,7 +144,9 @@ def weeks(
         if monday != shown:
             shown = monday
             result.append(_week(monday, period))
-        words = _words(day.day, day.is_open, day.closed_reason, day.menu, day.book_deadline_at)
+        late = is_late(day.book_deadline_at, day.late_deadline_at, now)
+        limit = day.late_deadline_at if late and day.late_deadline_at else day.book_deadline_at
+        words = _words(day.day, day.is_open, day.closed_reason, day.menu, limit, late)
         boxes = _boxes(day, words, eaters, taken, ticked, terms, now) if day.is_open else []
         result[-1].rows.append(DayRow(words, boxes))
     return [week._replace(has_free=any(box.code for row in week.rows for box in row.boxes)) for week in result]
@@ -156,7 +168,9 @@ def _week(monday: date, period: Period) -> Week:
 
 
 @lru_cache(maxsize=8192)
-def _words(day: date, is_open: bool, closed_reason: str | None, menu: str | None, deadline_at: datetime) -> DayWords:
+def _words(
+    day: date, is_open: bool, closed_reason: str | None, menu: str | None, limit_at: datetime, late: bool
+) -> DayWords:
     return DayWords(
         day.isoformat(),
         day.isoweekday(),
@@ -164,7 +178,10 @@ def _words(day: date, is_open: bool, closed_reason: str | None, menu: str | None
         day_long(day),
         None if is_open else (closed_reason or _("Fermé")),
         ", ".join(menu.splitlines()) if menu else None,
-        moment_short(deadline_at),
+        _("Hors délai, jusqu’au %(at)s", at=moment_short(limit_at))
+        if late
+        else _("Jusqu’au %(at)s", at=moment_short(limit_at)),
+        late,
     )
 
 

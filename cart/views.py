@@ -119,7 +119,7 @@ def _between(family: Sequence[Child], first: date, last: date) -> dict[int, Chil
 
 
 def _page(choice: Choice, problems: Sequence[str] = (), kept: int = 0, lost: Sequence[str] = ()) -> str:
-    heads = grid.columns(choice.children)
+    heads = grid.columns(choice.children, choice.terms.family.pupils)
     weeks = grid.weeks(
         choice.period,
         choice.days,
@@ -156,6 +156,8 @@ def _page(choice: Choice, problems: Sequence[str] = (), kept: int = 0, lost: Seq
         problems=problems,
         kept=kept,
         lost=lost,
+        by_who_eats=any(asks_who_eats(right.grid) for child in choice.children.values() for right in child.rights),
+        late=any(words.late for week in weeks for words, _boxes in week.rows),
     )
 
 

@@ -28,7 +28,6 @@ class Product:
 
     name: str
     """ "Réservation de repas Cantine Aiguilhe"."""
-    service_name: str
     label: str
     unit_cents: int
     commune_slug: str
@@ -117,7 +116,6 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
             name = _("Réservation de repas %(service)s") if meal.kind == "canteen" else _("Réservation %(service)s")
             product = products[key] = Product(
                 name % {"service": meal.service_name},
-                meal.service_name,
                 meal.tariff_label,
                 meal.quoted_cents,
                 meal.commune_slug,

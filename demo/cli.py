@@ -9,10 +9,11 @@ from flask.cli import AppGroup
 
 from demo.grow import grow
 from demo.load import describe_accounts, is_empty, list_accounts, load
+from demo.published import load_published
 from shop import schema
 from shop.clock import request_now
 from shop.config import Config
-from shop.database import the_database
+from shop.database import the_database, transaction
 from shop.errors import Refusal
 from shop.words import gettext as _
 
@@ -34,6 +35,19 @@ def load_town(if_empty: bool) -> None:
         load(request_now())
     elif not if_empty:
         raise click.ClickException(_("La base contient déjà une ville : la démonstration ne s’y ajoute pas."))
+
+
+@demo_commands.command("published")
+def load_thirteen() -> None:
+    """Open thirteen communes with the rules that they publish beside the demo town, its families enrolled."""
+    _refuse_production()
+    if is_empty():
+        raise click.ClickException(_("Chargez d’abord la ville de démonstration : flask demo load."))
+    with transaction() as db:
+        count = load_published(db, request_now())
+    click.echo(
+        _("%(count)d communes ouvertes ; la famille Dupont y est inscrite : voyez la page d’accueil.", count=count)
+    )
 
 
 @demo_commands.command("accounts")

@@ -1,6 +1,6 @@
 """How dates, hours and counts are written for French readers. Cached: a calendar page writes hundreds of them."""
 
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 
 from babel.dates import format_date
@@ -35,6 +35,13 @@ def month_name(day: date) -> str:
     return format_date(day, "LLLL y", locale="fr")
 
 
+def _day_and_hour(at: datetime) -> tuple[date, str]:
+    """The day and hour in Paris. Midnight ends a day: people who read "vendredi à minuit" mean the end of Friday."""
+    local = at.astimezone(PARIS)
+    ends = local.time() == time()
+    return (local.date() - timedelta(days=1) if ends else local.date()), hour(at)
+
+
 def hour(moment: datetime) -> str:
     """The hour in Paris: "10 h", "10 h 30"; midnight is "minuit"."""
     local = moment.astimezone(PARIS)
@@ -45,14 +52,16 @@ def hour(moment: datetime) -> str:
 
 @lru_cache(maxsize=4096)
 def moment(at: datetime) -> str:
-    """ "jeudi 5 novembre 2026 à 10 h", in Paris."""
-    return f"{day_long(at.astimezone(PARIS).date())} à {hour(at)}"
+    """ "jeudi 5 novembre 2026 à 10 h", in Paris; the instant at which Friday begins is "jeudi 5 novembre 2026 à minuit"."""
+    day, at_hour = _day_and_hour(at)
+    return f"{day_long(day)} à {at_hour}"
 
 
 @lru_cache(maxsize=4096)
 def moment_short(at: datetime) -> str:
     """ "jeu. 5 nov. à 10 h", in Paris."""
-    return f"{day_short(at.astimezone(PARIS).date())} à {hour(at)}"
+    day, at_hour = _day_and_hour(at)
+    return f"{day_short(day)} à {at_hour}"
 
 
 def plural(count: int, word: str, words: str = "") -> str:

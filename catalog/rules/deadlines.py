@@ -169,23 +169,25 @@ def sentences(rule: DeadlineRule, verb: str) -> list[str]:
         return [_sentence(rule.parts[0].limit, verb)]
     found = []
     for part in rule.parts:
-        words = _sentence(part.limit, verb)
-        meals = listing([WEEKDAY_NAMES[day - 1] for day in part.weekdays])
-        found.append(_("Pour %(meals)s : %(sentence)s", meals=meals, sentence=words[:1].lower() + words[1:]))
+        words = _sentence(part.limit, verb, for_some=True)
+        meals = listing([_("du %(day)s", day=WEEKDAY_NAMES[day - 1]) for day in part.weekdays])
+        found.append(_("Pour les repas %(meals)s : %(sentence)s", meals=meals, sentence=words[:1].lower() + words[1:]))
     return found
 
 
-def _sentence(limit: Limit, verb: str) -> str:
-    words = _when(limit, verb)
+def _sentence(limit: Limit, verb: str, for_some: bool = False) -> str:
+    words = _when(limit, verb, for_some)
     if limit.if_off == "earlier":
         return _("%(words)s Si ce n’est pas un jour ouvré, le dernier jour ouvré qui précède compte.", words=words)
     return words
 
 
-def _when(limit: Limit, verb: str) -> str:
+def _when(limit: Limit, verb: str, for_some: bool) -> str:
     facts: dict[str, Any] = {"verb": verb, "at": hour_words(limit.at)}
     if limit.weekday_before is not None:
         day = WEEKDAY_NAMES[limit.weekday_before - 1]
+        if for_some:
+            return _("%(verb)s avant le %(day)s qui précède, %(at)s.", day=day, **facts)
         return _("%(verb)s avant le %(day)s %(at)s pour les repas des sept jours qui suivent.", day=day, **facts)
     if limit.weekday is not None:
         facts["day"] = WEEKDAY_NAMES[limit.weekday - 1]

@@ -13,12 +13,14 @@
     const childOf = (box) => box.value.split(".", 1)[0];
     const prices = new Map(Array.from(form.querySelectorAll("th[data-cents]"), (head) => [head.id, Number(head.dataset.cents)]));
     const dayOf = (box) => box.value.split(".", 2)[1];
-    // A price that depends on how many of the family eat that day is a list: for one child, for two…
+    // A price that depends on how many of the family's children (th[data-pupil]) eat that day is a list: for one, for two…
+    const pupils = new Set(Array.from(form.querySelectorAll("th[data-pupil]"), (head) => head.id));
     const centsOf = (box, eating) => {
       const found = String(box.dataset.cents ?? prices.get(`p${childOf(box)}`)).split(" ");
-      const others = Number(box.dataset.others ?? 0);
-      return Number(found[Math.min(others + eating.get(dayOf(box)), found.length) - 1]);
+      const eaters = Number(box.dataset.others ?? 0) + (eating.get(dayOf(box)) ?? 0) + (box.checked ? 0 : 1);
+      return Number(found[Math.min(Math.max(eaters, 1), found.length) - 1]);
     };
+    const moving = boxes.filter((box) => box.dataset.cents?.includes(" "));
     const output = form.querySelector("[data-total]");
     const submit = form.querySelector("[data-needs-ticks]");
 
@@ -28,7 +30,15 @@
       const ticked = boxes.filter((box) => box.checked && !box.disabled);
       const eating = new Map();
       for (const box of ticked) {
-        eating.set(dayOf(box), (eating.get(dayOf(box)) ?? 0) + 1);
+        if (pupils.has(`p${childOf(box)}`)) {
+          eating.set(dayOf(box), (eating.get(dayOf(box)) ?? 0) + 1);
+        }
+      }
+      for (const box of moving) {
+        const words = box.parentElement.querySelector("small");
+        if (words) {
+          words.textContent = euros.format(centsOf(box, eating) / 100);
+        }
       }
       for (const box of ticked) {
         meals += 1;
