@@ -1,14 +1,42 @@
 """What a clerk types."""
 
-from wtforms import SelectMultipleField, StringField, TextAreaField
-from wtforms.validators import AnyOf, Length
+from wtforms import DateField, IntegerField, SelectMultipleField, StringField, TextAreaField
+from wtforms.validators import AnyOf, InputRequired, Length, NumberRange
 
 from enrolments.forms import tidy, whole
 from shop.forms import Form
 from shop.words import gettext as _
 
 LONGEST_REASON = 500
+LONGEST_QUOTIENT_DAYS = 731
 DECISIONS = ("approve", "refuse", "ask_paper", "revoke")
+
+
+class QuotientForm(Form):
+    """A family's quotient, as its certificate says it."""
+
+    commune = IntegerField(validators=[InputRequired()])
+    value = IntegerField(
+        _("Quotient familial"),
+        validators=[
+            InputRequired(_("Écrivez le quotient, un nombre entier d’euros : 850.")),
+            NumberRange(0, 100_000, _("Un quotient est un nombre d’euros entre 0 et 100 000.")),
+        ],
+    )
+    valid_from = DateField(_("À partir du"), validators=[InputRequired(_("Choisissez le premier jour."))])
+    valid_until = DateField(_("Jusqu’au"), validators=[InputRequired(_("Choisissez le dernier jour."))])
+
+    def validate(self, extra_validators: object = None) -> bool:
+        """The days are in order, and not longer than people keep a certificate."""
+        fine: bool = super().validate(extra_validators)
+        first, last = self.valid_from.data, self.valid_until.data
+        if first and last and last < first:
+            self.valid_until.errors = [_("Le dernier jour vient avant le premier.")]
+            fine = False
+        elif first and last and (last - first).days > LONGEST_QUOTIENT_DAYS:
+            self.valid_until.errors = [_("Un quotient vaut deux ans au plus.")]
+            fine = False
+        return fine
 
 
 class DecisionForm(Form):

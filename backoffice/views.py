@@ -1,6 +1,6 @@
 """Pages of the town hall ("Espace mairie"): the desk, requests, the day's list, families."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -9,11 +9,11 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from backoffice import queries, rules
-from backoffice.forms import DecisionForm
-from enrolments import operations
+from backoffice.forms import DecisionForm, QuotientForm
+from enrolments import operations, quotients
 from enrolments.forms import whole
 from enrolments.operations import Desk
-from enrolments.rules import age_on, year_label
+from enrolments.rules import age_on, school_year_of, validity, year_label
 from shop.access import open_to, the_visitor
 from shop.clock import paris_day, request_now
 from shop.database import reading, transaction
@@ -166,7 +166,31 @@ def families() -> Answer:
 @blueprint.get("/familles/<int:household_id>")
 @open_to("office")
 def family(household_id: int) -> Answer:
-    """A family's file, to read."""
+    """A family's file."""
+    return _family(household_id, None)
+
+
+@blueprint.post("/familles/<int:household_id>/quotient")
+@open_to("office")
+def note_quotient(household_id: int) -> Answer:
+    """Note the family quotient that a family has shown."""
+    form, now = QuotientForm(), request_now()
+    fine = form.validate()
+    with reading() as db:
+        here = _reach(db, "decide").communes("decide")
+    commune_id, value = form.commune.data, form.value.data
+    first, last = form.valid_from.data, form.valid_until.data
+    if commune_id not in here:
+        raise NotFound
+    if not fine or value is None or first is None or last is None:
+        return _family(household_id, form), 422
+    with transaction() as db:
+        quotients.note_quotient(db, household_id, commune_id, value, (first, last), the_visitor().account_id, now)
+    flash(_("Quotient noté : il vaut pour les réservations à venir."), "ok")
+    return redirect(url_for("backoffice.family", household_id=household_id), 303)
+
+
+def _family(household_id: int, failed: QuotientForm | None) -> str:
     today = paris_day(request_now())
     with reading() as db:
         reach = _reach(db, "families")
@@ -176,15 +200,38 @@ def family(household_id: int) -> Answer:
             raise NotFound
         contacts = queries.contacts_of(db, household_id)
         members = queries.members_of(db, here, household_id)
+        known = quotients.quotients_of(db, here, household_id)
     return render_template(
         "backoffice/family.html",
         reach=reach,
+        known=known,
+        forms=_quotient_forms(reach, asked, known, failed, today),
         asked=asked,
+        household_id=household_id,
         contacts=contacts,
         members=members,
         today=today,
         **_words(),
     )
+
+
+def _quotient_forms(
+    reach: rules.Reach,
+    asked: Sequence[queries.Request],
+    known: Sequence[quotients.Known],
+    failed: QuotientForm | None,
+    today: date,
+) -> list[tuple[str, QuotientForm]]:
+    """A form for each commune that may note the family's quotient, with the days until the end of the school year."""
+    communes = {line.commune_id: line.commune_name for line in asked}
+    _first, last = validity(school_year_of(today))
+    forms = []
+    for commune_id in sorted(communes.keys() & reach.communes("decide"), key=lambda key: communes[key]):
+        form = failed
+        if form is None or form.commune.data != commune_id:
+            form = QuotientForm(formdata=None, commune=commune_id, valid_from=today, valid_until=last)
+        forms.append((communes[commune_id], form))
+    return forms
 
 
 def _reach(db: Session, what: rules.What) -> rules.Reach:

@@ -59,6 +59,7 @@ POLICY = """
     GET  backoffice.desk                        office
     GET  backoffice.families                    office
     GET  backoffice.family                      office
+    POST backoffice.note_quotient               office
     GET  backoffice.requests                    office
     GET  backoffice.show_request                office
     GET  cart.book                              parents
