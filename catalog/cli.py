@@ -10,6 +10,7 @@ from flask.cli import AppGroup
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from catalog.export import read_catalogue, write_town
 from catalog.models import Service
 from catalog.operations import (
     ImportReport,
@@ -64,6 +65,18 @@ def calendar(file: Path, dry_run: bool) -> None:
     except Refusal as refused:
         raise click.ClickException(refused.sentence) from refused
     _tell(report, refreshed)
+
+
+@catalog_commands.command("export")
+@click.argument("regie")
+def export(regie: str) -> None:
+    """Write the catalogue of the cash office REGIE (its slug) as a file that `import` reads back."""
+    try:
+        with reading() as db:
+            text = write_town(read_catalogue(db, regie))
+    except NotFound as missing:
+        raise click.ClickException(_("Régie inconnue : %(regie)s.", regie=regie)) from missing
+    click.echo(text, nl=False)
 
 
 rules_commands = AppGroup("rules", help="The rules of services: try them on examples, say what they mean.")

@@ -102,7 +102,22 @@ class _Import:
             },
         )
         communes = self._children(Commune, Commune.regie_id, row, Commune.slug)
+        elsewhere = self.db.execute(
+            select(Commune.slug, Regie.legal_name)
+            .join(Regie, Regie.id == Commune.regie_id)
+            .where(Commune.slug.in_([entry.slug for entry in town.communes]), Regie.slug != regie.slug)
+        )
+        taken = {slug: name for slug, name in elsewhere}
         for entry in town.communes:
+            if entry.slug in taken:
+                self.refused.append(
+                    _(
+                        "La commune « %(slug)s » dépend déjà d’une autre régie, %(regie)s.",
+                        slug=entry.slug,
+                        regie=taken[entry.slug],
+                    )
+                )
+                continue
             self.commune(row, entry, communes.pop(entry.slug, None))
         self._kept(commune.name for commune in communes.values())
 

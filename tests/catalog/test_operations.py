@@ -322,3 +322,12 @@ def test_a_file_that_is_no_text_is_refused(app: Flask, tmp_path: Path) -> None:
     result = app.test_cli_runner().invoke(args=["catalog", "import", str(file)])
     assert result.exit_code == 1
     assert "UTF-8" in result.output
+
+
+def test_a_commune_of_another_regie_is_not_taken_over(opened: Open, town_file: Town) -> None:
+    with pytest.raises(ImportRefused) as refused, opened() as db:
+        import_town(db, replace(town_file, regie=replace(town_file.regie, slug="voisine")), NOW)
+    assert len(refused.value.sentences) == len(town_file.communes)
+    assert "« aiguilhe » dépend déjà d’une autre régie" in as_typed(refused.value.sentences[0])
+    with opened() as db:
+        assert list(db.scalars(select(Regie.slug))) == [town_file.regie.slug]
