@@ -1,7 +1,8 @@
 """Commands of the catalogue: open a town from its file, bring in the school calendar."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from catalog.export import read_catalogue, write_town
 from catalog.models import Service
 from catalog.operations import (
     ImportReport,
+    describe_moved,
     describe_refresh,
     import_calendar,
     import_town,
@@ -36,20 +38,16 @@ catalog_commands = AppGroup("catalog", help="The catalogue: communes, services, 
 TomlFile = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
+class _Undone(Exception):
+    """Ends a transaction that was only tried."""
+
+
 @catalog_commands.command("import")
 @click.argument("file", type=TomlFile)
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 def import_file(file: Path, dry_run: bool) -> None:
     """Make the catalogue what FILE says; the same file twice changes nothing."""
-    now = request_now()
-    try:
-        town = read_town(_text(file), str(file))
-        with transaction() as db:
-            report = import_town(db, town, now, dry_run)
-            refreshed = None if dry_run else _refresh_all(db)
-    except Refusal as refused:
-        raise click.ClickException(refused.sentence) from refused
-    _tell(report, refreshed)
+    _bring_in(lambda db: import_town(db, read_town(_text(file), str(file)), request_now()), dry_run)
 
 
 @catalog_commands.command("calendar")
@@ -57,14 +55,28 @@ def import_file(file: Path, dry_run: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 def calendar(file: Path, dry_run: bool) -> None:
     """Make school years and holidays what FILE says, and recompute the days whose deadline is still ahead."""
+    _bring_in(lambda db: import_calendar(db, read_school_calendar(_text(file), str(file))), dry_run)
+
+
+def _bring_in(bring: Callable[[Session], ImportReport], dry_run: bool) -> None:
+    """Import and plan the days, in one transaction; a dry run does the same and takes it back, so that both say the same."""
+    now, lines = request_now(), []
     try:
-        found = read_school_calendar(_text(file), str(file))
-        with transaction() as db:
-            report = import_calendar(db, found, dry_run)
-            refreshed = None if dry_run else _refresh_all(db)
+        with suppress(_Undone), transaction() as db:
+            report = bring(db)
+            reports = refresh_services(db, list(db.scalars(select(Service.id))), paris_day(now), now)
+            lines = [*report.lines, *describe_moved(db, reports)]
+            if not report.changed:
+                lines.append(_("Le fichier et la base disent déjà la même chose."))
+            lines.append(describe_refresh(reports))
+            if dry_run:
+                raise _Undone
     except Refusal as refused:
         raise click.ClickException(refused.sentence) from refused
-    _tell(report, refreshed)
+    for line in lines:
+        click.echo(line)
+    if dry_run:
+        click.echo(_("Essai : rien n’a été écrit."))
 
 
 @catalog_commands.command("export")
@@ -184,16 +196,3 @@ def _text(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as broken:
         raise click.ClickException(_("%(file)s n’est pas un texte en UTF-8.", file=file)) from broken
-
-
-def _refresh_all(db: Session) -> str:
-    now = request_now()
-    return describe_refresh(refresh_services(db, list(db.scalars(select(Service.id))), paris_day(now), now))
-
-
-def _tell(report: ImportReport, refreshed: str | None) -> None:
-    for line in report.lines:
-        click.echo(line)
-    if not report.changed:
-        click.echo(_("Le fichier et la base disent déjà la même chose."))
-    click.echo(_("Essai : rien n’a été écrit.") if refreshed is None else refreshed)

@@ -1,11 +1,12 @@
 """Verbs that change the catalogue: bring in a town and its school calendar, keep its serving days up to date."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import column, delete, func, insert, or_, select, table, update
 from sqlalchemy.orm import Session
 
 from catalog.errors import ImportRefused
@@ -22,12 +23,13 @@ from catalog.models import (
     TariffPrice,
 )
 from catalog.rules.days import Period, plan_days
-from catalog.rules.deadlines import Calendar
-from catalog.rules.policies import deadlines, read_rules
+from catalog.rules.deadlines import Calendar, DeadlineRule, sentences
+from catalog.rules.policies import Policies, deadlines, policy_sentences, read_rules
+from catalog.rules.prices import amount_words, read_grid, row_words
 from catalog.town import CommuneEntry, PriceEntry, SchoolCalendar, ServiceEntry, TariffEntry, Town
 from shop.clock import paris_day
 from shop.database import Row
-from shop.french import day_plain, plural
+from shop.french import day_long, day_plain, moment_short, plural
 from shop.money import format_euros
 from shop.words import gettext as _
 
@@ -50,34 +52,46 @@ class ImportReport:
 
 
 @dataclass(frozen=True)
+class MovedDay:
+    """A day as parents knew it, and as it is now."""
+
+    id: int
+    day: date
+    before: Mapping[str, Any]
+    """`is_open` and the deadlines, by their column."""
+    after: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class RefreshReport:
-    """How many days of a service were added, and on how many something changed."""
+    """What became of a service's days."""
 
     added: int
     changed: int
+    """On how many something changed."""
+    moved: tuple[MovedDay, ...] = ()
+    """Those on which a deadline or the serving itself changed."""
 
 
-def import_town(db: Session, town: Town, now: datetime, dry_run: bool = False) -> ImportReport:
+def import_town(db: Session, town: Town, now: datetime) -> ImportReport:
     """Make the catalogue what the file says. Twice the same file changes nothing the second time.
 
     Nothing is ever deleted, because orders refer to it: what the file no longer holds is kept, and told. A price that
     has begun never changes; the file ends it and opens another. Raises `ImportRefused` with every such reason.
-    With `dry_run` nothing is written and the report says what would be.
     """
-    importing = _Import(db, paris_day(now), write=not dry_run)
+    importing = _Import(db, paris_day(now))
     importing.town(town)
     if importing.refused:
         raise ImportRefused(tuple(importing.refused))
-    if importing.write:
-        db.flush()
+    db.flush()
     return ImportReport(tuple(importing.lines))
 
 
 class _Import:
-    """One comparison of a file with the database: what it found, and whether it writes."""
+    """One comparison of a file with the database, and what it found."""
 
-    def __init__(self, db: Session, today: date, write: bool) -> None:
-        self.db, self.today, self.write = db, today, write
+    def __init__(self, db: Session, today: date) -> None:
+        self.db, self.today = db, today
         self.lines: list[str] = []
         self.refused: list[str] = []
 
@@ -107,7 +121,7 @@ class _Import:
             .join(Regie, Regie.id == Commune.regie_id)
             .where(Commune.slug.in_([entry.slug for entry in town.communes]), Regie.slug != regie.slug)
         )
-        taken = {slug: name for slug, name in elsewhere}
+        taken = dict(elsewhere.all())
         for entry in town.communes:
             if entry.slug in taken:
                 self.refused.append(
@@ -232,15 +246,11 @@ class _Import:
                 self._kept([words])
 
     def closures(self, commune: Commune, service: Service | None, label: str, entries: Iterable[Any]) -> None:
-        known: set[tuple[date, date, str]] = set()
-        if commune in self.db and (service is None or service in self.db):
-            owner = Closure.service_id.is_(None) if service is None else Closure.service_id == service.id
-            rows = self.db.execute(
-                select(Closure.first_day, Closure.last_day, Closure.reason).where(
-                    Closure.commune_id == commune.id, owner
-                )
-            )
-            known = {(first, last, reason) for first, last, reason in rows}
+        owner = Closure.service_id.is_(None) if service is None else Closure.service_id == service.id
+        rows = self.db.execute(
+            select(Closure.first_day, Closure.last_day, Closure.reason).where(Closure.commune_id == commune.id, owner)
+        )
+        known = {(first, last, reason) for first, last, reason in rows}
         for entry in entries:
             if (entry.from_day, entry.until_day, entry.reason) in known:
                 continue
@@ -253,21 +263,18 @@ class _Import:
                     reason=entry.reason,
                 )
             )
-            if self.write:
-                self.db.add(
-                    Closure(
-                        commune_id=commune.id,
-                        service_id=service.id if service else None,
-                        first_day=entry.from_day,
-                        last_day=entry.until_day,
-                        reason=entry.reason,
-                    )
+            self.db.add(
+                Closure(
+                    commune_id=commune.id,
+                    service_id=service.id if service else None,
+                    first_day=entry.from_day,
+                    last_day=entry.until_day,
+                    reason=entry.reason,
                 )
+            )
 
     def _children(self, model: type[R], parent: Any, owner: Row, key: Any) -> dict[Any, R]:
-        """The rows of a parent by their key; none for a parent that a dry run did not write."""
-        if owner not in self.db:
-            return {}
+        """The rows of a parent by their key."""
         rows = self.db.scalars(select(model).where(parent == owner.id).order_by(model.id))
         return {getattr(row, key.key): row for row in rows}
 
@@ -278,9 +285,8 @@ class _Import:
         if found is None:
             self.lines.append(f"+ {label}")
             row = model(**key, **facts)
-            if self.write:
-                self.db.add(row)
-                self.db.flush()
+            self.db.add(row)
+            self.db.flush()
             return row
         for name, value in facts.items():
             old = getattr(found, name)
@@ -288,8 +294,7 @@ class _Import:
                 continue
             change = {"label": label, "name": name, "old": _words(name, old), "new": _words(name, value)}
             self.lines.append(_("~ %(label)s : %(name)s : %(old)s → %(new)s", **change))
-            if self.write:
-                setattr(found, name, value)
+            setattr(found, name, value)
         return found
 
     def _kept(self, labels: Iterable[str]) -> None:
@@ -321,12 +326,23 @@ def _words(name: str, value: Any) -> str:
         return format_euros(value)
     if isinstance(value, date):
         return day_plain(value)
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {part}" for key, part in sorted(value.items()))
+    if name in _RULES:
+        return _("« %(text)s »", text=" ".join(_RULES[name](value)))
     return _("« %(text)s »", text=value) if isinstance(value, str) else str(value)
 
 
-def import_calendar(db: Session, calendar: SchoolCalendar, dry_run: bool = False) -> ImportReport:
+_RULES: dict[str, Callable[[Any], Sequence[str]]] = {
+    "book_rule": lambda value: sentences(DeadlineRule.from_json(value), _("Réservez")),
+    "cancel_rule": lambda value: sentences(DeadlineRule.from_json(value), _("Annulez")),
+    "policies": lambda value: policy_sentences(Policies.from_json(value)),
+    "grid": lambda value: [
+        _("%(where)s : %(amount)s.", where=row_words(row), amount=amount_words(row)) for row in read_grid(value)
+    ],
+}
+"""How rules are told: as parents read them."""
+
+
+def import_calendar(db: Session, calendar: SchoolCalendar) -> ImportReport:
     """Make school years, holidays and public holidays what the file says, within the days that its years span."""
     lines: list[str] = []
     known = {(row.zone, row.year): row for row in db.scalars(select(SchoolYear))}
@@ -339,10 +355,9 @@ def import_calendar(db: Session, calendar: SchoolCalendar, dry_run: bool = False
                 continue
             sign = "+" if row is None else "~"
             lines.append(_("%(sign)s année scolaire %(year)s, zone %(zone)s", sign=sign, year=year.name, zone=zone))
-            if not dry_run:
-                row = row or SchoolYear(zone=zone, year=first_civil_year)
-                row.first_day, row.last_day = year.from_day, year.until_day
-                db.add(row)
+            row = row or SchoolYear(zone=zone, year=first_civil_year)
+            row.first_day, row.last_day = year.from_day, year.until_day
+            db.add(row)
 
     wanted: set[tuple[str | None, str, date, date]] = {
         (holiday.zone, holiday.label, holiday.from_day, holiday.until_day)
@@ -362,18 +377,17 @@ def import_calendar(db: Session, calendar: SchoolCalendar, dry_run: bool = False
     new = sorted(wanted - there.keys(), key=lambda entry: (entry[2], entry[0] or ""))
     lines += [f"- {_holiday_words(entry)}" for entry in there.keys() - wanted]
     lines += [f"+ {_holiday_words(entry)}" for entry in new]
-    if not dry_run:
-        if gone:
-            db.execute(delete(Holiday).where(Holiday.id.in_(gone)))
-        if new:
-            db.execute(
-                insert(Holiday),
-                [
-                    {"zone": zone, "label": label, "first_day": begins, "last_day": ends}
-                    for zone, label, begins, ends in new
-                ],
-            )
-        db.flush()
+    if gone:
+        db.execute(delete(Holiday).where(Holiday.id.in_(gone)))
+    if new:
+        db.execute(
+            insert(Holiday),
+            [
+                {"zone": zone, "label": label, "first_day": begins, "last_day": ends}
+                for zone, label, begins, ends in new
+            ],
+        )
+    db.flush()
     return ImportReport(tuple(lines))
 
 
@@ -429,6 +443,7 @@ def refresh_days(db: Session, service_id: int, from_day: date, until_day: date, 
 
     added: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
+    moved: list[MovedDay] = []
     for plan in planned:
         if plan.day < from_day:
             continue
@@ -451,16 +466,27 @@ def refresh_days(db: Session, service_id: int, from_day: date, until_day: date, 
                 facts["cancel_deadline_at"] = row.cancel_deadline_at
             if any(getattr(row, name) != value for name, value in facts.items()):
                 changed.append({"id": row.id, **facts})
+                moved += _moved(row, facts)
     no_longer = _("Pas de service ce jour-là")
     for row in known.values():
         if row.book_deadline_at > now and row.is_open:
             facts = {name: getattr(row, name) for name in _KEPT_WHEN_CLOSED}
-            changed.append({"id": row.id, "is_open": False, "closed_reason": no_longer, **facts})
+            facts |= {"is_open": False, "closed_reason": no_longer}
+            changed.append({"id": row.id, **facts})
+            moved += _moved(row, facts)
     if added:
         db.execute(insert(ServiceDay), added)
     if changed:
         db.execute(update(ServiceDay), changed)
-    return RefreshReport(len(added), len(changed))
+    return RefreshReport(len(added), len(changed), tuple(moved))
+
+
+_TOLD = ("is_open", "book_deadline_at", "late_deadline_at", "cancel_deadline_at")
+
+
+def _moved(row: Any, facts: Mapping[str, Any]) -> list[MovedDay]:
+    before, after = ({name: value(name) for name in _TOLD} for value in (partial(getattr, row), facts.__getitem__))
+    return [MovedDay(row.id, row.day, before, after)] if before != after else []
 
 
 def refresh_services(
@@ -478,6 +504,56 @@ def describe_refresh(reports: Mapping[int, RefreshReport]) -> str:
     added = sum(report.added for report in reports.values())
     changed = sum(report.changed for report in reports.values())
     return _("%(added)s ajoutés, %(changed)s recalculés", added=plural(added, "jour"), changed=plural(changed, "jour"))
+
+
+MOST_TOLD = 5
+"""Days of a service that are told one by one."""
+_LIMITS = {"book_deadline_at": _("réserver"), "late_deadline_at": _("hors délai"), "cancel_deadline_at": _("annuler")}
+# The basket's room stands above this one: its tables are known by name only.
+_lines = table("basket_lines", column("basket_id"), column("service_day_id"))
+_baskets = table("baskets", column("id"), column("state"))
+
+
+def describe_moved(db: Session, reports: Mapping[int, RefreshReport]) -> list[str]:
+    """What changed for families, a line a service and one for each of its first days: before, after, open baskets."""
+    names = dict(db.execute(select(Service.id, Service.name).where(Service.id.in_(reports)).order_by(Service.id)).all())
+    lines: list[str] = []
+    for service_id, name in names.items():
+        moved = reports[service_id].moved
+        if not moved:
+            continue
+        ids = [day.id for day in moved]
+        baskets = db.scalar(
+            select(func.count(_lines.c.basket_id.distinct()))
+            .join_from(_lines, _baskets, _baskets.c.id == _lines.c.basket_id)
+            .where(_baskets.c.state == "open", _lines.c.service_day_id.in_(ids))
+        )
+        facts = {"name": name, "days": plural(len(moved), _("jour")), "baskets": plural(baskets or 0, _("panier"))}
+        lines.append(_("%(name)s : %(days)s à venir et %(baskets)s changent.", **facts))
+        lines += [_moved_words(day) for day in moved[:MOST_TOLD]]
+        if len(moved) > MOST_TOLD:
+            lines.append(_("  … et %(days)s encore.", days=plural(len(moved) - MOST_TOLD, _("jour"))))
+    return lines
+
+
+def _moved_words(day: MovedDay) -> str:
+    before, after = day.before, day.after
+    facts: dict[str, object] = {"day": day_long(day.day)}
+    if before["is_open"] != after["is_open"]:
+        return (
+            _("  %(day)s : servi désormais", **facts) if after["is_open"] else _("  %(day)s : fermé désormais", **facts)
+        )
+    changes = [
+        _(
+            "%(what)s %(before)s → %(after)s",
+            what=what,
+            before=moment_short(before[name]) if before[name] else _("jamais"),
+            after=moment_short(after[name]) if after[name] else _("jamais"),
+        )
+        for name, what in _LIMITS.items()
+        if before[name] != after[name]
+    ]
+    return _("  %(day)s : %(changes)s", changes=", ".join(changes), **facts)
 
 
 def write_menus(db: Session, service_ids: Collection[int], menus: Mapping[date, str]) -> None:

@@ -50,7 +50,7 @@ def load_published(db: Session, now: datetime) -> int:
         select(Tariff.service_id, Tariff.id).where(Tariff.audience == "child").order_by(Tariff.position.desc())
     )
     # The last one of a service that comes is its first tariff.
-    tariffs = dict(offered.tuples().all())
+    tariffs = dict(offered.all())
     year = school_year_of(paris_day(now))
     first, last = validity(year)
     for email, quotient in FAMILIES.items():
@@ -89,7 +89,7 @@ def _enrol(
             select(Enrolment.beneficiary_id, Enrolment.service_id).where(
                 Enrolment.household_id == household_id, Enrolment.school_year == year
             )
-        ).tuples()
+        )
     )
     rows = [
         {

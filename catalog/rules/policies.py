@@ -223,6 +223,16 @@ def sickness_sentences(policies: Policies) -> list[str]:
     return found
 
 
+def policy_sentences(policies: Policies) -> list[str]:
+    """Everything that is no deadline, as parents read it."""
+    return [
+        *credit_sentences(policies),
+        *late_sentences(policies),
+        *unbooked_sentences(policies),
+        *sickness_sentences(policies),
+    ]
+
+
 def all_sentences(rules: Rules) -> Sequence[tuple[str, list[str]]]:
     """Every rule as parents read it, by heading: what the service's page shows and a règlement may take over."""
     policies = rules.policies
