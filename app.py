@@ -17,6 +17,7 @@ import accounts.mails
 import accounts.models
 import accounts.queries
 import accounts.views
+import backoffice.call_off_views
 import backoffice.views
 import cart.models
 import cart.views
@@ -150,6 +151,7 @@ def _hand_down(app: Flask, config: Config) -> None:
     app.extensions["shop.jobs"] = [
         Recurring("letters", timedelta(seconds=2), send_letters),
         Recurring("reconcile", timedelta(seconds=30), checkout.reconcile.reconcile),
+        Recurring("call_offs", timedelta(seconds=20), checkout.jobs.carry_out_call_offs),
         Recurring("accounts", timedelta(days=1), accounts.jobs.sweep),
         Recurring("books", timedelta(days=1), checkout.jobs.verify_books),
     ]

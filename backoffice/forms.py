@@ -1,6 +1,15 @@
 """What a clerk types."""
 
-from wtforms import DateField, IntegerField, SelectMultipleField, StringField, TextAreaField
+from wtforms import (
+    DateField,
+    IntegerField,
+    RadioField,
+    SelectField,
+    SelectMultipleField,
+    StringField,
+    TextAreaField,
+)
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
 from wtforms.validators import AnyOf, InputRequired, Length, NumberRange
 
 from enrolments.forms import tidy, whole
@@ -8,8 +17,48 @@ from shop.forms import Form
 from shop.words import gettext as _
 
 LONGEST_REASON = 500
+LONGEST_WORDS = 300
+LONGEST_CLASS = 40
 LONGEST_QUOTIENT_DAYS = 731
 DECISIONS = ("approve", "refuse", "ask_paper", "revoke")
+
+
+class CallOffForm(Form):
+    """What is called off, for whom, and the sentence that families read."""
+
+    service = SelectField(_("Service"), coerce=whole, validate_choice=False)
+    day = DateField(_("Jour"), validators=[InputRequired(_("Choisissez le jour."))])
+    school = SelectField(_("Pour"), coerce=whole, validate_choice=False)
+    class_name = StringField(
+        _("Classe"),
+        filters=[lambda typed: tidy(typed)[:LONGEST_CLASS]],
+        description=_("Vide : toute l’école. Sinon la classe comme les familles l’écrivent : CE2."),
+    )
+    kind = RadioField(
+        _("Motif"),
+        choices=[
+            SelectChoice("strike", _("Grève")),
+            SelectChoice("closure", _("Fermeture")),
+            SelectChoice("outing", _("Sortie scolaire")),
+        ],
+        validators=[InputRequired(_("Choisissez le motif."))],
+    )
+    words = TextAreaField(
+        _("Message aux familles"),
+        filters=[lambda typed: tidy(typed).replace("\n", " ")],
+        validators=[
+            InputRequired(_("Écrivez une phrase : les familles la liront.")),
+            Length(max=LONGEST_WORDS, message=_("Cette phrase est trop longue : 300 caractères au plus.")),
+        ],
+    )
+
+    def validate(self, extra_validators: object = None) -> bool:
+        """A class is a class of a school."""
+        fine: bool = super().validate(extra_validators)
+        if self.class_name.data and not self.school.data:
+            self.class_name.errors = [_("Choisissez aussi l’école de cette classe.")]
+            fine = False
+        return fine
 
 
 class QuotientForm(Form):

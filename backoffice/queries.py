@@ -15,13 +15,14 @@ from sqlalchemy.orm import Session, aliased
 
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember, StaffRole
 from backoffice.rules import Post, Reach, escape_like, words_of
-from catalog.models import Commune, School, Service, ServiceDay, Tariff
+from catalog.models import CallOff, Commune, School, Service, ServiceDay, Tariff
 from enrolments.models import Enrolment
 from orders.models import Reservation
 from shop.clock import paris_day
 
 FAMILIES_A_PAGE = 20
 SEARCH_LIMIT = 50
+CALL_OFFS_SHOWN = 100
 DECIDED = ("approved", "refused", "revoked")
 STAGES: dict[str, tuple[str, ...]] = {"a-traiter": ("requested",), "a-completer": ("to_complete",), "traitees": DECIDED}
 
@@ -542,3 +543,86 @@ def headcounts(db: Session, commune_ids: Collection[int], first: date, last: dat
         .order_by(ServiceDay.day, Commune.name, Service.position, ServiceDay.id)
     )
     return [Headcount._make(row) for row in rows]
+
+
+# --- calling off ---
+
+
+class CalledOff(NamedTuple):
+    """A call-off as the page shows it."""
+
+    id: int
+    service_name: str
+    day: date
+    school_name: str | None
+    class_name: str | None
+    kind: str
+    words: str
+    state: str
+    due_at: datetime
+    meals: int
+    cents: int
+
+
+def services_of(db: Session, commune_ids: Collection[int]) -> list[tuple[int, str]]:
+    """The services of these communes: number, name."""
+    rows = db.execute(
+        select(Service.id, Service.name)
+        .where(Service.commune_id.in_(commune_ids))
+        .order_by(Service.commune_id, Service.position, Service.id)
+    )
+    return [(key, name) for key, name in rows]
+
+
+def schools_of(db: Session, commune_ids: Collection[int]) -> list[tuple[int, str]]:
+    """The schools of these communes: number, name."""
+    rows = db.execute(
+        select(School.id, School.name).where(School.commune_id.in_(commune_ids)).order_by(School.name, School.id)
+    )
+    return [(key, name) for key, name in rows]
+
+
+def day_of(db: Session, commune_ids: Collection[int], service_id: int, day: date) -> int | None:
+    """The number of a service's day in these communes, if it is one."""
+    return db.scalar(
+        select(ServiceDay.id)
+        .join(Service, Service.id == ServiceDay.service_id)
+        .where(Service.commune_id.in_(commune_ids), Service.id == service_id, ServiceDay.day == day)
+    )
+
+
+def call_offs(db: Session, commune_ids: Collection[int], since: date) -> list[CalledOff]:
+    """What these communes have called off of days since then, the newest first."""
+    rows = db.execute(
+        select(
+            CallOff.id,
+            Service.name,
+            ServiceDay.day,
+            School.name,
+            CallOff.class_name,
+            CallOff.kind,
+            CallOff.words,
+            CallOff.state,
+            CallOff.due_at,
+            CallOff.meals,
+            CallOff.cents,
+        )
+        .join(ServiceDay, ServiceDay.id == CallOff.service_day_id)
+        .join(Service, Service.id == ServiceDay.service_id)
+        .outerjoin(School, School.id == CallOff.school_id)
+        .where(Service.commune_id.in_(commune_ids), ServiceDay.day >= since)
+        .order_by(CallOff.id.desc())
+        .limit(CALL_OFFS_SHOWN)
+    )
+    return [CalledOff._make(row) for row in rows]
+
+
+def is_own_call_off(db: Session, commune_ids: Collection[int], call_off_id: int) -> bool:
+    """Whether the call-off is of one of these communes."""
+    found = db.scalar(
+        select(CallOff.id)
+        .join(ServiceDay, ServiceDay.id == CallOff.service_day_id)
+        .join(Service, Service.id == ServiceDay.service_id)
+        .where(CallOff.id == call_off_id, Service.commune_id.in_(commune_ids))
+    )
+    return found is not None

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal, NamedTuple
 
-What = Literal["requests", "decide", "families", "day", "tariffs"]
+What = Literal["requests", "decide", "families", "day", "tariffs", "call_off"]
 
 MAY: dict[str, frozenset[str]] = {
-    "manager": frozenset({"requests", "decide", "families", "day", "tariffs"}),
+    "manager": frozenset({"requests", "decide", "families", "day", "tariffs", "call_off"}),
     "auditor": frozenset({"requests", "families", "day", "tariffs"}),
     "cashier": frozenset({"families", "day", "tariffs"}),
     "kitchen": frozenset({"day"}),
 }
 """requests: read requests for access; decide: answer them; families: read their files; day: read a day's list;
-tariffs: see at which tariff a child eats."""
+tariffs: see at which tariff a child eats; call_off: cancel a day for everybody."""
 
 
 class Post(NamedTuple):

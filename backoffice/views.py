@@ -117,7 +117,7 @@ def day() -> Answer:
     asked = _read_day(typed) if typed else None
     wrong = bool(typed) and asked is None
     with reading() as db:
-        reach = _reach(db, "day")
+        reach = reach_for(db, "day")
         here = reach.communes("day")
         shown = asked or queries.next_served(db, here, today) or today
         before, after = queries.around(db, here, shown)
@@ -156,7 +156,7 @@ def families() -> Answer:
     """Search families by name or e-mail address."""
     typed = request.args.get("q", "").replace("\0", "").strip()[:LONGEST_SEARCH]
     with reading() as db:
-        reach = _reach(db, "families")
+        reach = reach_for(db, "families")
         found = queries.search_families(db, reach.communes("families"), typed)
     return render_template(
         "backoffice/families.html", reach=reach, typed=typed, found=found, limit=queries.SEARCH_LIMIT
@@ -177,7 +177,7 @@ def note_quotient(household_id: int) -> Answer:
     form, now = QuotientForm(), request_now()
     fine = form.validate()
     with reading() as db:
-        here = _reach(db, "decide").communes("decide")
+        here = reach_for(db, "decide").communes("decide")
     commune_id, value = form.commune.data, form.value.data
     first, last = form.valid_from.data, form.valid_until.data
     if commune_id not in here:
@@ -193,7 +193,7 @@ def note_quotient(household_id: int) -> Answer:
 def _family(household_id: int, failed: QuotientForm | None) -> str:
     today = paris_day(request_now())
     with reading() as db:
-        reach = _reach(db, "families")
+        reach = reach_for(db, "families")
         here = reach.communes("families")
         asked = queries.requests_of(db, here, household_id)
         if not asked:
@@ -234,7 +234,7 @@ def _quotient_forms(
     return forms
 
 
-def _reach(db: Session, what: rules.What) -> rules.Reach:
+def reach_for(db: Session, what: rules.What) -> rules.Reach:
     """The clerk's reach; a page that none of her roles opens is refused."""
     reach = queries.reach_of(db, the_visitor().account_id)
     if not reach.may(what):
@@ -274,7 +274,7 @@ def _requests(form: DecisionForm | None = None, refused: str = "") -> str:
     today = paris_day(request_now())
     filters = _filters()
     with reading() as db:
-        reach = _reach(db, "requests")
+        reach = reach_for(db, "requests")
         here = reach.communes("requests")
         services = queries.waiting(db, here, filters["etat"])
         queue = queries.queue(db, here, filters["etat"], filters["service"], filters["page"])
@@ -309,7 +309,7 @@ def _requests(form: DecisionForm | None = None, refused: str = "") -> str:
 def _request(enrolment_id: int, form: DecisionForm | None = None, refused: str = "") -> str:
     today = paris_day(request_now())
     with reading() as db:
-        reach = _reach(db, "requests")
+        reach = reach_for(db, "requests")
         here = reach.communes("requests")
         line = queries.find_request(db, here, enrolment_id)
         if line is None:
@@ -341,12 +341,12 @@ def _decide(form: DecisionForm) -> tuple[str, int]:
     account_id, now = the_visitor().account_id, request_now()
     if not form.validate():
         with reading() as db:
-            _reach(db, "decide")
+            reach_for(db, "decide")
         return "", 422
     ids, words = form.ids.data or [], form.words
     try:
         with transaction() as db:
-            desk = Desk(account_id, _reach(db, "decide").communes("decide"))
+            desk = Desk(account_id, reach_for(db, "decide").communes("decide"))
             VERBS[form.decision.data or ""](db, ids, desk, words, now)
     except NotFound:
         raise

@@ -232,7 +232,11 @@ def _computed(
         cents = price_of(right, terms, meal, {}, late).cents
         return cents, format_euros(cents), 0
     pupils = terms.family.pupils
-    others = [child for child in pupils if child != meal.beneficiary_id and (child, meal.day) in taken]
+    others = [
+        child
+        for child in pupils
+        if child != meal.beneficiary_id and taken.get(Meal(child, meal.day)) in ("booked", "basket")
+    ]
     by_count = [
         quote(right.cents, right.grid, terms, meal.beneficiary_id, meal.day, count, late).cents
         for count in range(1, max(len(pupils), 1) + 1)

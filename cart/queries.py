@@ -5,14 +5,14 @@ from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, column, func, literal_column, or_, select, table, union_all
+from sqlalchemy import ColumnElement, and_, bindparam, column, func, literal_column, or_, select, table, union_all
 
 from accounts.models import Beneficiary, HouseholdBeneficiary
 from cart.models import Basket, BasketLine
 from cart.operations import LIVE_STATES
 from cart.quotes import NOBODY, Family, Pupil, Quote, Terms, quote
 from cart.rules import Child, Day, Meal, Right, Taken, is_late
-from catalog.models import Commune, Holiday, School, SchoolYear, Service, ServiceDay, Tariff, TariffPrice
+from catalog.models import CallOff, Commune, Holiday, School, SchoolYear, Service, ServiceDay, Tariff, TariffPrice
 from catalog.rules.policies import Policies
 from catalog.rules.prices import read_grid
 from enrolments.models import Enrolment, Quotient
@@ -160,6 +160,18 @@ def places_of(db: Rows, household_id: int, today: date) -> list[Place]:
     return [Place._make(row) for row in run(db, _PLACES_OF, household_id=household_id, today=today)]
 
 
+STANDING = ("planned", "done")
+"""Call-offs that hold: nothing more is booked for whom they concern."""
+
+
+def concerns(pupil: Any) -> ColumnElement[bool]:
+    """Whether a call-off concerns a beneficiary (the model or an alias of it): everybody, a school, or a class of it."""
+    return and_(
+        or_(CallOff.school_id.is_(None), CallOff.school_id == pupil.school_id),
+        or_(CallOff.class_name.is_(None), func.lower(func.trim(pupil.class_name)) == func.lower(CallOff.class_name)),
+    )
+
+
 # The orders room stands beside this one: its table is known by name only.
 _reservations = table("reservations", column("id"), column("beneficiary_id"), column("service_day_id"), column("state"))
 _is_live = is_one_of(_reservations.c.state, ["held", "confirmed"])
@@ -187,6 +199,16 @@ _TAKEN = union_all(
         is_one_of(Basket.state, LIVE_STATES),
         _is_wanted,
     ),
+    select(ServiceDay.id, HouseholdBeneficiary.beneficiary_id, literal_column("2"))
+    .select_from(CallOff)
+    .join(ServiceDay, ServiceDay.id == CallOff.service_day_id)
+    .join(Beneficiary, concerns(Beneficiary))
+    .join(HouseholdBeneficiary, HouseholdBeneficiary.beneficiary_id == Beneficiary.id)
+    .where(
+        HouseholdBeneficiary.household_id == bindparam("household_id"),
+        is_one_of(CallOff.state, STANDING),
+        _is_wanted,
+    ),
 ).subquery()
 
 _DAYS = (
@@ -210,19 +232,25 @@ _DAYS = (
 )
 
 
+_WHAT: tuple[Taken, ...] = ("basket", "booked", "off")
+_ORDER: tuple[Taken, ...] = ("basket", "off", "booked")
+"""What counts most, where a meal is several of them, is the last."""
+
+
 def days_between(
     db: Rows, household_id: int, service_id: int, first: date, last: date
 ) -> tuple[dict[date, Day], dict[Meal, Taken]]:
     """The service days from `first` to `last`, by day, in order; the meals that the household's children have already on
-    them: booked (by anyone), or in the basket. One statement."""
+    them: booked (by anyone), called off, or in the basket. One statement."""
     days: dict[date, Day] = {}
     taken: dict[Meal, Taken] = {}
     for row in run(db, _DAYS, household_id=household_id, service_id=service_id, first=first, last=last):
-        *facts, child_id, is_booked = row
+        *facts, child_id, what = row
         day = Day._make(facts)
         days[day.day] = day
-        if child_id is not None and (is_booked or (child_id, day.day) not in taken):
-            taken[Meal(child_id, day.day)] = "booked" if is_booked else "basket"
+        if child_id is not None:
+            meal = Meal(child_id, day.day)
+            taken[meal] = max(_WHAT[what], taken.get(meal, "basket"), key=_ORDER.index)
     return days, taken
 
 
@@ -292,6 +320,8 @@ class BasketMeal(NamedTuple):
     enrolment_id: int | None
     reservation_id: int | None
     """A live reservation of the child for that day, when there is one already."""
+    call_off: str | None
+    """Why the town hall has called the meal off for this child, when it has."""
     price: Quote | None = None
     """What the meal costs now; nothing when that is not known."""
 
@@ -332,6 +362,10 @@ _MEALS: AnySelect = (
         TariffPrice.decided_on,
         Enrolment.id,
         _reservations.c.id,
+        select(func.min(CallOff.words))
+        .where(CallOff.service_day_id == ServiceDay.id, concerns(Beneficiary), is_one_of(CallOff.state, STANDING))
+        .correlate(ServiceDay, Beneficiary)
+        .scalar_subquery(),
     )
     .select_from(Basket)
     .join(BasketLine, BasketLine.basket_id == Basket.id)

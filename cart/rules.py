@@ -98,8 +98,8 @@ def right_on(child: Child, day: date) -> Right | None:
     return found[0] if found else None
 
 
-Taken = Literal["booked", "basket"]
-"""What the family has of a meal already."""
+Taken = Literal["booked", "off", "basket"]
+"""What the family has of a meal already, or that the town hall has called it off for the child."""
 
 
 DayState = Literal["free", "surcharge", "full", "late", "closed"]
@@ -128,6 +128,8 @@ def cell_state(day: DayState, has_right: bool, taken: Taken | None) -> CellState
     """The state of one box, given its day's. What the family has comes first, then why it cannot be had."""
     if taken == "booked":
         return taken
+    if taken == "off":
+        return "closed"
     if day in ("closed", "late"):
         return day
     return taken or (day if has_right else "no_tariff")
@@ -135,7 +137,7 @@ def cell_state(day: DayState, has_right: bool, taken: Taken | None) -> CellState
 
 def why_not(state: CellState, child_name: str, day: Day) -> str:
     """The sentence for a meal that cannot be added."""
-    facts = {"who": child_name, "day": day_long(day.day), "why": day.closed_reason or _("fermé")}
+    facts = {"who": child_name, "day": day_long(day.day), "why": day.closed_reason or _("annulé par la mairie")}
     match state:
         case "booked":
             return _("%(who)s, %(day)s : ce repas est déjà réservé.", **facts)
@@ -176,7 +178,7 @@ def choose(
     now: datetime,
 ) -> tuple[list[Line], list[str]]:
     """The lines for what was ticked, and a sentence for each meal that cannot be had. A meal already there is skipped."""
-    eating = who_eats((meals := set(meals)) | taken.keys())
+    eating = who_eats((meals := set(meals)) | had(taken))
     lines: list[Line] = []
     problems: list[str] = []
     for meal in sorted(meals, key=lambda meal: (meal.day, meal.beneficiary_id)):
@@ -197,6 +199,11 @@ def choose(
         price = price_of(right, terms, meal, eating, state == "surcharge")
         lines.append(Line(child.id, day.id, right.tariff_id, right.price_id, *price))
     return lines, problems
+
+
+def had(taken: Mapping[Meal, Taken]) -> set[Meal]:
+    """The meals that the family has, booked or in its basket."""
+    return {meal for meal, what in taken.items() if what != "off"}
 
 
 def who_eats(meals: Iterable[Meal]) -> dict[date, set[int]]:

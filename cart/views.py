@@ -24,6 +24,7 @@ from cart.rules import (
     cell_state,
     choose,
     day_state,
+    had,
     price_of,
     read_meal,
     right_on,
@@ -133,7 +134,7 @@ def _page(choice: Choice, problems: Sequence[str] = (), kept: int = 0, lost: Seq
     )
     shown = {box.code for week in weeks for row in week.rows for box in row.boxes}
     free = sorted((meal for meal in choice.ticked if choice.is_free(meal)), key=lambda meal: (meal.day, meal[0]))
-    eating = who_eats({*free, *choice.taken})
+    eating = who_eats({*free, *had(choice.taken)})
     costs = {meal: choice.cents(meal, eating) for meal in free}
     carried = [
         (meal.code, f"{choice.children[meal[0]].name}, {day_long(meal.day)}", costs[meal])

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.database import Key, Row
@@ -207,4 +207,43 @@ class ServiceDay(Row):
     __table_args__ = (
         UniqueConstraint("service_id", "day"),
         CheckConstraint("booked_count >= 0 AND (capacity IS NULL OR booked_count <= capacity)", name="places"),
+    )
+
+
+class CallOff(Row):
+    """What the town hall calls off on a day of a service (a strike, a closure, an outing), for everybody or for a school or a
+    class. It is planned first and may be taken back until it is carried out: then meals are cancelled, credited and told."""
+
+    __tablename__ = "call_offs"
+
+    service_day_id: Mapped[int] = mapped_column(Key, ForeignKey("service_days.id"), index=True)
+    school_id: Mapped[int | None] = mapped_column(Key, ForeignKey("schools.id"))
+    """Whose pupils alone it concerns; nothing for everybody."""
+    class_name: Mapped[str | None] = mapped_column(String(40))
+    kind: Mapped[str] = mapped_column(String(10))
+    words: Mapped[str] = mapped_column(String(300))
+    """What families read."""
+    state: Mapped[str] = mapped_column(String(8))
+    asked_at: Mapped[datetime]
+    asked_by_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
+    due_at: Mapped[datetime]
+    """When it is carried out, unless it is taken back before."""
+    ended_at: Mapped[datetime | None]
+    closure_id: Mapped[int | None] = mapped_column(Key, ForeignKey("closures.id"))
+    """The closure that keeps the day shut, where it concerns everybody."""
+    meals: Mapped[int] = mapped_column(default=0)
+    cents: Mapped[int] = mapped_column(default=0)
+    """What was cancelled and credited."""
+
+    __table_args__ = (
+        CheckConstraint("kind IN ('strike', 'closure', 'outing')", name="kind"),
+        CheckConstraint("state IN ('planned', 'done', 'undone')", name="state"),
+        CheckConstraint("class_name IS NULL OR school_id IS NOT NULL", name="scope"),
+        CheckConstraint("(state = 'planned') = (ended_at IS NULL)", name="ended"),
+        Index(
+            "ix_call_offs_planned",
+            "due_at",
+            postgresql_where=text("state = 'planned'"),
+            sqlite_where=text("state = 'planned'"),
+        ),
     )

@@ -336,8 +336,22 @@ CHECKS = (
         _("repas annulés après l’heure limite sans que le journal dise pourquoi"),
         """
         SELECT r.id FROM reservations r
-        WHERE r.state = 'cancelled' AND r.cancelled_at >= r.cancel_deadline_at AND NOT EXISTS (
+        WHERE r.state = 'cancelled' AND r.cancelled_at >= r.cancel_deadline_at AND r.call_off_id IS NULL AND NOT EXISTS (
             SELECT 1 FROM audit_lines l WHERE l.subject = 'reservation:' || r.id)
+        """,
+    ),
+    Check(
+        7,
+        _("annulations de la mairie qui n’ont pas annulé ce qu’elles disent"),
+        """
+        SELECT c.id FROM call_offs c
+        LEFT JOIN (
+            SELECT call_off_id, count(*) AS meals, sum(cents) AS cents,
+                   sum(CASE WHEN state = 'cancelled' AND credit_cents = cents THEN 0 ELSE 1 END) AS wrong
+            FROM reservations WHERE call_off_id IS NOT NULL GROUP BY call_off_id
+        ) r ON r.call_off_id = c.id
+        WHERE coalesce(r.wrong, 0) > 0 OR coalesce(r.meals, 0) <> c.meals OR coalesce(r.cents, 0) <> c.cents
+           OR c.meals > 0 AND c.state <> 'done'
         """,
     ),
     # 8. Prices come from the catalogue.

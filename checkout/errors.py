@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from shop.errors import Conflict, Refusal
+from shop.french import plural
 from shop.money import format_euros
 from shop.words import gettext as _
 from shop.words import ngettext
@@ -85,3 +86,30 @@ class CreditChanged(Conflict):
                 seen=format_euros(seen_cents),
             )
         )
+
+
+class AlreadyCalledOff(Conflict):
+    """The day is not served, or called off already for those whom the clerk means."""
+
+    def __init__(self) -> None:
+        super().__init__(_("Ce jour est déjà annulé ou fermé pour ces élèves."))
+
+
+class CallOffChanged(Conflict):
+    """What the clerk saw is not what calling off would do now."""
+
+    def __init__(self, meals: int, cents: int) -> None:
+        super().__init__(
+            _(
+                "La liste a changé : %(meals)s et %(credit)s à créditer maintenant. Vérifiez, puis confirmez.",
+                meals=plural(meals, "repas"),
+                credit=format_euros(cents),
+            )
+        )
+
+
+class TooLateToTakeBack(Conflict):
+    """The call-off was carried out, or taken back already."""
+
+    def __init__(self) -> None:
+        super().__init__(_("Trop tard : cette annulation est déjà faite, ou déjà retirée."))

@@ -2,10 +2,16 @@
 
 import structlog
 
-from checkout import books
+from checkout import books, call_off
+from shop.clock import request_now
 from shop.database import snapshot
 
 log = structlog.get_logger(__name__)
+
+
+def carry_out_call_offs() -> int:
+    """Cancel, credit and tell what the town halls have called off and not taken back in time."""
+    return call_off.carry_out_due(request_now())
 
 
 def verify_books() -> int:

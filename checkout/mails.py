@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from catalog.models import CallOff
 from checkout import queries
 from checkout.basket import days_in_words
 from checkout.queries import OrderMeal
@@ -13,6 +14,7 @@ from shop.outbox import Composer, Message
 from shop.stationery import Sheet, write
 from shop.web import link_to
 from shop.words import gettext as _
+from shop.words import ngettext
 
 
 def _in_words(meals: list[OrderMeal]) -> list[str]:
@@ -67,6 +69,36 @@ def meals_cancelled(db: Session, facts: dict[str, Any]) -> Message:
         before=[_("Votre annulation est enregistrée.")],
         things=[f"{meal.first_name} {meal.last_name}, {day_long(meal.day)}" for meal in meals],
         facts=[(_("Recrédité sur votre porte-monnaie"), credit)],
+        button=(link_to("wallet.statement"), _("Voir mes crédits")),
+    )
+    return write(sheet)
+
+
+KINDS = {"strike": _("grève"), "closure": _("fermeture"), "outing": _("sortie")}
+
+
+def meals_called_off(db: Session, facts: dict[str, Any]) -> Message:
+    """The town hall has called meals off."""
+    meals = queries.meals_by_id(db, facts["reservation_ids"])
+    call_off = db.get_one(CallOff, facts["call_off_id"])
+    credit = format_euros(facts["credit_cents"])
+    sheet = Sheet(
+        subject=_(
+            "%(service)s, %(day)s : repas annulé par la mairie",
+            service=meals[0].service_name,
+            day=day_long(meals[0].day),
+        ),
+        first_name=None,
+        before=[
+            ngettext(
+                "La mairie a annulé ce repas (%(kind)s) :",
+                "La mairie a annulé ces repas (%(kind)s) :",
+                len(meals),
+                kind=KINDS[call_off.kind],
+            )
+        ],
+        things=[f"{meal.first_name} {meal.last_name}, {day_long(meal.day)}" for meal in meals],
+        facts=[(_("Recrédité sur votre porte-monnaie"), credit), (_("Message de la mairie"), call_off.words)],
         button=(link_to("wallet.statement"), _("Voir mes crédits")),
     )
     return write(sheet)
@@ -144,6 +176,7 @@ def payment_quarantined(db: Session, facts: dict[str, Any]) -> Message:
 LETTERS: dict[str, Composer] = {
     "order_paid": order_paid,
     "meals_cancelled": meals_cancelled,
+    "meals_called_off": meals_called_off,
     "topped_up": topped_up,
     "late_payment": late_payment,
     "double_payment": double_payment,

@@ -39,6 +39,8 @@ def find_problems(meals: Sequence[BasketMeal], now: datetime) -> dict[int, str]:
 def _problem(meal: BasketMeal, now: datetime, ambiguous: bool, wanted: int) -> str | None:
     if meal.reservation_id is not None:
         return _("Ce repas est déjà réservé : retirez-le du panier.")
+    if meal.call_off is not None:
+        return _("La mairie a annulé ce repas : %(why)s", why=meal.call_off)
     if not meal.is_open:
         return _("Il n’y a plus de service ce jour-là (%(why)s).", why=meal.closed_reason or _("fermé"))
     late = is_late(meal.book_deadline_at, meal.late_deadline_at, now)

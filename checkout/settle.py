@@ -18,6 +18,7 @@ import wallet.operations
 from accounts.models import Account
 from cart.models import Basket, BasketLine
 from catalog.models import Regie, ServiceDay
+from checkout.call_off import follow
 from checkout.place import order_letter
 from checkout.rules import still_free
 from enrolments.models import Enrolment
@@ -171,6 +172,7 @@ def _pay_order(db: Session, payment: Payment, order: Order, now: datetime) -> Ou
         return "late_to_wallet"
     _enter(db, payment, "card_payment", AccountRef("sales"), payment.cents, now)
     post(db, order_letter(order.id, _email(db, payment)), now)
+    follow(db, order.id, now)
     return outcome
 
 

@@ -81,6 +81,8 @@ class Reservation(Row):
     attendance: Mapped[str] = mapped_column(String(16), server_default=text("'expected'"))
     cancelled_at: Mapped[datetime | None]
     cancelled_by_id: Mapped[int | None] = mapped_column(Key, ForeignKey("accounts.id"))
+    call_off_id: Mapped[int | None] = mapped_column(Key, ForeignKey("call_offs.id"), index=True)
+    """What the town hall called off, where that is why it was cancelled."""
 
     __table_args__ = (
         CheckConstraint(f"state IN ({', '.join(repr(state) for state in RESERVATION_STATES)})", name="state"),

@@ -168,6 +168,8 @@ def lock_accounts(db: Session, regie_id: int, refs: Sequence[AccountRef]) -> dic
     """Lock accounts by id, opening those that do not exist yet: id and balance of each."""
     owned = [ref for ref in refs if ref.household_id is not None]
     common = [ref for ref in refs if ref.household_id is None]
+    if len(owned) > FEW:
+        return _lock_many(db, regie_id, refs)
     facts: dict[str, Any] = {"regie_id": regie_id}
     for n, ref in enumerate(owned):
         facts |= {f"household_{n}": ref.household_id, f"owned_{n}": ref.kind}
@@ -186,4 +188,38 @@ def lock_accounts(db: Session, regie_id: int, refs: Sequence[AccountRef]) -> dic
                 LedgerAccount,
                 {"regie_id": regie_id, "kind": ref.kind, "household_id": ref.household_id, "balance_cents": 0},
             )
+    raise AssertionError("an account that was just opened is not there")
+
+
+FEW = 8
+"""Accounts of households that a statement names one by one."""
+_HOUSEHOLDS = numbers("household_id")
+_MANY_ACCOUNTS = (
+    select(LedgerAccount.id, LedgerAccount.kind, LedgerAccount.household_id, LedgerAccount.balance_cents)
+    .where(
+        LedgerAccount.regie_id == bindparam("regie_id"),
+        or_(LedgerAccount.household_id.is_(None), LedgerAccount.household_id.in_(select(_HOUSEHOLDS.c.household_id))),
+    )
+    .order_by(LedgerAccount.id)
+    .with_for_update(key_share=True)
+)
+
+
+def _lock_many(db: Session, regie_id: int, refs: Sequence[AccountRef]) -> dict[AccountRef, tuple[int, int]]:
+    """Lock the accounts of many households, and all of the régie's own, by id: three statements at most."""
+    households = as_rows([(key,) for key in sorted({ref.household_id for ref in refs if ref.household_id is not None})])
+    for _attempt in range(2):
+        rows = run(db, _MANY_ACCOUNTS, regie_id=regie_id, rows=households)
+        found = {AccountRef(kind, household_id): (key, balance) for key, kind, household_id, balance in rows}
+        missing = [ref for ref in refs if ref not in found]
+        if not missing:
+            return {ref: found[ref] for ref in refs}
+        insert_missing(
+            db,
+            LedgerAccount,
+            [
+                {"regie_id": regie_id, "kind": ref.kind, "household_id": ref.household_id, "balance_cents": 0}
+                for ref in missing
+            ],
+        )
     raise AssertionError("an account that was just opened is not there")

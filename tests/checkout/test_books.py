@@ -10,7 +10,8 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from checkout import books
+from checkout import books, call_off
+from checkout.call_off import Affected, Plan, Scope
 from shop import audit
 from tests.conftest import OpenSession, as_typed
 from tests.factory import Town
@@ -134,6 +135,10 @@ PLANTS: dict[str, list[str]] = {
     "repas annulés après l’heure limite sans que le journal dise pourquoi": [
         "UPDATE reservations SET cancelled_at = cancel_deadline_at WHERE state = 'cancelled'",
     ],
+    "annulations de la mairie qui n’ont pas annulé ce qu’elles disent": [
+        "UPDATE call_offs SET meals = 1",
+        "UPDATE reservations SET call_off_id = 1 WHERE state = 'cancelled'",
+    ],
     "repas vendus à un prix, un tarif ou un service qui ne vont pas ensemble, ou par une autre régie": [
         "UPDATE reservations SET tariff_price_id = 2 WHERE id = 1",
         "UPDATE reservations SET tariff_id = 3, tariff_price_id = 3 WHERE id = 1",
@@ -167,7 +172,8 @@ PLANTS: dict[str, list[str]] = {
 
 @pytest.fixture
 def busy_town(town: Town, write: OpenSession) -> Town:
-    """Two families: orders paid from the wallet, paid by card, awaited; a cancelled meal; an open basket; an audit trail."""
+    """Two families: orders paid from the wallet, paid by card, awaited; a cancelled meal; an open basket; an
+    outing; an audit trail."""
     family, other = town.family(balance_cents=5000), town.family(balance_cents=2000)
     days = town.aiguilhe.canteen.open_days(town.now)
     order_id = town.paid_order(family, town.aiguilhe.canteen, days[:2])
@@ -175,7 +181,12 @@ def busy_town(town: Town, write: OpenSession) -> Town:
     town.paid_order(other, town.aiguilhe.canteen, days[:3], settlement="card")
     town.pending_order(other, town.aiguilhe.canteen, days[4:6])
     town.basket(family, town.aiguilhe.canteen, days[6:8])
+    clerk, outing = town.clerk(), Scope(town.aiguilhe.canteen.day_ids[days[9]])
     with write() as db:
+        plan = Plan(outing, "outing", "Sortie au lac.")
+        called_off = call_off.plan(db, plan, Affected(0, 0, 0), clerk.account_id, town.now)
+    with write() as db:
+        call_off.carry_out(db, called_off, town.now)
         for number in range(3):
             audit.note(db, town.regie_id, None, "tested", f"thing:{number}", {"n": number}, town.now)
     return town

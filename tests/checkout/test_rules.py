@@ -52,6 +52,7 @@ def meal(**changes: Any) -> BasketMeal:
         "decided_on": None,
         "enrolment_id": 9,
         "reservation_id": None,
+        "call_off": None,
         "price": Quote(380, 380, None),
     }
     return BasketMeal(**{**facts, **changes})

@@ -60,6 +60,10 @@ POLICY = """
     GET  backoffice.families                    office
     GET  backoffice.family                      office
     POST backoffice.note_quotient               office
+    GET  backoffice.call_offs                   office
+    POST backoffice.call_day_off                office
+    POST backoffice.carry_out                   office
+    POST backoffice.take_back                   office
     GET  backoffice.requests                    office
     GET  backoffice.show_request                office
     GET  cart.book                              parents

@@ -12,6 +12,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.routing import Rule
 
+from checkout import call_off
+from checkout.call_off import Affected, Plan, Scope
 from orders.models import Order
 from payments.models import Payment
 from shop.access import audience_of, open_to_all
@@ -65,7 +67,11 @@ def world(town: Town, write: OpenSession) -> World:
     _pending, payment_id = town.pending_order(family, canteen, days[2:4])
     town.basket(family, canteen, days[4:6])
     asked = town.enrol(family, family.beneficiary_ids[0], town.aiguilhe.childcare, state="requested")
+    clerk, outing = town.clerk(), Scope(canteen.day_ids[days[8]])
     with write() as db:
+        called_off = call_off.plan(
+            db, Plan(outing, "outing", "Sortie au lac."), Affected(0, 0, 0), clerk.account_id, town.now
+        )
         number = db.scalars(select(Order.number).where(Order.id == order_id)).one()
         key, reference = db.execute(
             select(Payment.key, Payment.provider_reference).where(Payment.id == payment_id)
@@ -83,9 +89,10 @@ def world(town: Town, write: OpenSession) -> World:
         "letter_id": 1,
         "token": "x" * 43,
         "session_id": 1,
+        "call_off_id": called_off,
         "beneficiary_id": family.beneficiary_ids[0],
     }
-    return World(town, family, town.family(), town.clerk(), samples)
+    return World(town, family, town.family(), clerk, samples)
 
 
 def digest(db: Any) -> dict[str, str]:

@@ -201,6 +201,7 @@ def test_no_line_of_a_letter_begins_or_ends_with_the_wrong_mark(
             "reason": tidy("Il manque : un justificatif."),
             "order_id": 1,
             "reservation_ids": reservations,
+            "call_off_id": world.samples["call_off_id"],
             "credit_cents": 380,
             "payment_id": 1,
             "seen_cents": 1,

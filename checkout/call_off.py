@@ -1,0 +1,347 @@
+"""Calling off: a strike, a closure, an outing.
+
+A clerk plans it and may take it back until it is carried out, some minutes later. Then every meal concerned is cancelled,
+credited in full and told, in one transaction and a bounded number of statements, however many there are.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+import orders.operations
+import wallet.operations
+from accounts.models import Account, Beneficiary, HouseholdMember
+from cart.queries import STANDING, concerns
+from catalog.models import CallOff, Closure, Commune, Service, ServiceDay
+from checkout.errors import AlreadyCalledOff, CallOffChanged, TooLateToTakeBack
+from orders.models import Order, Reservation
+from shop import audit
+from shop.database import TRIES, lock, reading, transaction
+from shop.errors import Busy, NotFound
+from shop.outbox import Letter, post_all
+from wallet.operations import AccountRef, Entry
+
+TIME_TO_TAKE_BACK = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is called off, for whom: a day of a service; everybody, the pupils of a school, or of a class of it."""
+
+    service_day_id: int
+    school_id: int | None = None
+    class_name: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a clerk asks for: the scope, the kind and the sentence that families read."""
+
+    scope: Scope
+    kind: str
+    words: str
+
+
+class Affected(NamedTuple):
+    """What calling off would do."""
+
+    meals: int
+    families: int
+    cents: int
+
+
+class OrdersMoved(Exception):
+    """An order was paid while the call-off took its locks: it begins again."""
+
+
+class _Meal(NamedTuple):
+    id: int
+    order_id: int
+    household_id: int
+    beneficiary_id: int
+    cents: int
+
+
+def affected(db: Session, scope: Scope) -> Affected:
+    """How many paid meals and families are concerned, and the cents that go back to them."""
+    meals = _meals(scope).subquery()
+    row = db.execute(
+        select(
+            func.count(), func.count(meals.c.household_id.distinct()), func.coalesce(func.sum(meals.c.cents), 0)
+        ).select_from(meals)
+    ).one()
+    return Affected(row[0], row[1], int(row[2]))
+
+
+def _meals(scope: Scope, states: Sequence[str] = ("confirmed",)) -> Select[int, int, int, int, int]:
+    """The reservations in these states that a scope concerns."""
+    query = (
+        select(
+            Reservation.id,
+            Reservation.order_id,
+            Reservation.household_id,
+            Reservation.beneficiary_id,
+            Reservation.cents,
+        )
+        .join(Beneficiary, Beneficiary.id == Reservation.beneficiary_id)
+        .where(Reservation.service_day_id == scope.service_day_id, Reservation.state.in_(states))
+        .order_by(Reservation.id)
+    )
+    if scope.school_id is not None:
+        query = query.where(Beneficiary.school_id == scope.school_id)
+    if scope.class_name is not None:
+        query = query.where(func.lower(func.trim(Beneficiary.class_name)) == scope.class_name.lower())
+    return query
+
+
+def plan(db: Session, asked: Plan, seen: Affected, account_id: int, now: datetime) -> int:
+    """Plan the call-off; from now on nothing more is booked for whom it concerns. Its number.
+
+    Raises `AlreadyCalledOff`, or `CallOffChanged` when what the clerk saw is not what it would do.
+    """
+    scope = asked.scope
+    (day,) = lock(db, ServiceDay, [scope.service_day_id])
+    standing = db.scalar(
+        select(CallOff.id)
+        .where(
+            CallOff.service_day_id == day.id,
+            CallOff.state.in_(STANDING),
+            CallOff.school_id.is_(None) | (CallOff.school_id == scope.school_id),
+            CallOff.class_name.is_(None) | (CallOff.class_name == scope.class_name),
+        )
+        .limit(1)
+    )
+    if standing is not None or not day.is_open:
+        raise AlreadyCalledOff
+    found = affected(db, scope)
+    if found != seen:
+        raise CallOffChanged(found.meals, found.cents)
+    closure_id = None
+    if scope.school_id is None:
+        commune_id = db.scalars(select(Service.commune_id).where(Service.id == day.service_id)).one()
+        closure_id = db.scalar(
+            insert(Closure)
+            .values(
+                commune_id=commune_id,
+                service_id=day.service_id,
+                first_day=day.day,
+                last_day=day.day,
+                reason=asked.words[:120],
+            )
+            .returning(Closure.id)
+        )
+        day.is_open, day.closed_reason = False, asked.words[:120]
+        db.flush()
+    number: int = db.execute(
+        insert(CallOff)
+        .values(
+            service_day_id=day.id,
+            school_id=scope.school_id,
+            class_name=scope.class_name,
+            kind=asked.kind,
+            words=asked.words,
+            state="planned",
+            asked_at=now,
+            asked_by_id=account_id,
+            due_at=now + TIME_TO_TAKE_BACK,
+            closure_id=closure_id,
+            meals=0,
+            cents=0,
+        )
+        .returning(CallOff.id)
+    ).scalar_one()
+    facts: dict[str, object] = {"service_day": day.id, "school": scope.school_id, "class": scope.class_name}
+    facts["meals"] = found.meals
+    audit.note(db, _regie_of(db, day.service_id), account_id, "call_off_planned", f"call_off:{number}", facts, now)
+    return number
+
+
+def take_back(db: Session, call_off_id: int, account_id: int, now: datetime) -> None:
+    """Take a planned call-off back: the day is served and booked as before. Raises `TooLateToTakeBack`."""
+    found, day = _lock(db, call_off_id)
+    if found.state != "planned":
+        raise TooLateToTakeBack
+    found.state, found.ended_at, closure_id = "undone", now, found.closure_id
+    found.closure_id = None
+    if closure_id is not None:
+        day.is_open, day.closed_reason = True, None
+        db.flush()
+        db.execute(delete(Closure).where(Closure.id == closure_id).execution_options(synchronize_session=False))
+    db.flush()
+    audit.note(db, _regie_of(db, day.service_id), account_id, "call_off_undone", f"call_off:{found.id}", {}, now)
+
+
+def carry_out(db: Session, call_off_id: int, now: datetime) -> int:
+    """Cancel, credit and tell; how many meals. Once only: again does nothing.
+
+    Raises `OrdersMoved` when an order was paid between its locks and the day's: the whole is to be tried again.
+    """
+    row = db.execute(
+        select(CallOff.service_day_id, CallOff.school_id, CallOff.class_name).where(
+            CallOff.id == call_off_id, CallOff.state == "planned"
+        )
+    ).first()
+    if row is None:
+        return 0
+    scope = Scope(*row)
+    # Orders before days, as everywhere; also those that wait for their money, which may come meanwhile.
+    order_ids = set(db.scalars(select(_meals(scope, ("held", "confirmed")).subquery().c.order_id)))
+    _lock_orders(db, sorted(order_ids))
+    found, day = _lock(db, call_off_id)
+    if found.state != "planned":
+        return 0
+    meals = [_Meal._make(meal) for meal in db.execute(_meals(scope))]
+    if any(meal.order_id not in order_ids for meal in meals):
+        raise OrdersMoved
+    _cancel(db, found, day, meals, now)
+    found.state, found.ended_at = "done", now
+    found.meals, found.cents = len(meals), sum(meal.cents for meal in meals)
+    db.flush()
+    facts: dict[str, object] = {"meals": found.meals, "cents": found.cents}
+    audit.note(
+        db, _regie_of(db, day.service_id), found.asked_by_id, "call_off_done", f"call_off:{found.id}", facts, now
+    )
+    return len(meals)
+
+
+def _lock_orders(db: Session, order_ids: Sequence[int]) -> None:
+    """Lock many orders by id, without loading them."""
+    db.execute(select(Order.id).where(Order.id.in_(order_ids)).order_by(Order.id).with_for_update(key_share=True))
+
+
+def follow(db: Session, order_id: int, now: datetime) -> int:
+    """Cancel and credit the meals of an order that was paid after they were called off; how many.
+
+    The caller holds the order and its days.
+    """
+    rows = db.execute(
+        select(
+            CallOff.id,
+            Reservation.id,
+            Reservation.order_id,
+            Reservation.household_id,
+            Reservation.beneficiary_id,
+            Reservation.cents,
+        )
+        .join(CallOff, CallOff.service_day_id == Reservation.service_day_id)
+        .join(Beneficiary, Beneficiary.id == Reservation.beneficiary_id)
+        .where(
+            Reservation.order_id == order_id,
+            Reservation.state == "confirmed",
+            CallOff.state == "done",
+            concerns(Beneficiary),
+        )
+        .order_by(CallOff.id, Reservation.id)
+    )
+    by_call_off: dict[int, list[_Meal]] = defaultdict(list)
+    seen: set[int] = set()
+    for call_off_id, *meal in rows:
+        if meal[0] not in seen:
+            seen.add(meal[0])
+            by_call_off[call_off_id].append(_Meal._make(meal))
+    for call_off_id, meals in by_call_off.items():
+        found, day = _lock(db, call_off_id)
+        _cancel(db, found, day, meals, now)
+        found.meals += len(meals)
+        found.cents += sum(meal.cents for meal in meals)
+        db.flush()
+    return len(seen)
+
+
+def _lock(db: Session, call_off_id: int) -> tuple[CallOff, ServiceDay]:
+    """The service day first, by which all that touches it waits, then the call-off."""
+    day_id = db.scalar(select(CallOff.service_day_id).where(CallOff.id == call_off_id))
+    if day_id is None:
+        raise NotFound
+    (day,) = lock(db, ServiceDay, [day_id])
+    (found,) = lock(db, CallOff, [call_off_id])
+    return found, day
+
+
+def _cancel(db: Session, found: CallOff, day: ServiceDay, meals: Sequence[_Meal], now: datetime) -> None:
+    if not meals:
+        return
+    ids = [meal.id for meal in meals]
+    orders.operations.cancel_lines(db, ids, found.asked_by_id, now)
+    # What the town calls off is always credited in full, whatever the rule was when the meal was sold.
+    db.execute(
+        update(Reservation)
+        .where(Reservation.id.in_(ids))
+        .values(call_off_id=found.id, credit_cents=Reservation.cents)
+        .execution_options(synchronize_session=False)
+    )
+    regie_id = _regie_of(db, day.service_id)
+    entries = [
+        Entry(
+            kind="cancelled_meal",
+            key=f"cancelled_meal:reservation:{meal.id}",
+            regie_id=regie_id,
+            postings=((AccountRef("sales"), -meal.cents), (AccountRef("wallet", meal.household_id), meal.cents)),
+            order_id=meal.order_id,
+            reservation_id=meal.id,
+            account_id=found.asked_by_id,
+        )
+        for meal in meals
+        if meal.cents
+    ]
+    if entries:
+        wallet.operations.enter_all(db, entries, now)
+    post_all(db, _letters(db, found.id, meals), now)
+
+
+def _letters(db: Session, call_off_id: int, meals: Sequence[_Meal]) -> list[Letter]:
+    """One letter a household, to everybody who acts for it."""
+    by_household: dict[int, list[_Meal]] = defaultdict(list)
+    for meal in meals:
+        by_household[meal.household_id].append(meal)
+    rows = db.execute(
+        select(HouseholdMember.household_id, Account.id, Account.email)
+        .join(Account, Account.id == HouseholdMember.account_id)
+        .where(HouseholdMember.household_id.in_(by_household), Account.state == "active")
+        .order_by(HouseholdMember.household_id, Account.id)
+    )
+    return [
+        Letter(
+            kind="meals_called_off",
+            to=email,
+            key=f"called_off:{call_off_id}:{account_id}:{by_household[household_id][0].id}",
+            facts={
+                "call_off_id": call_off_id,
+                "reservation_ids": [meal.id for meal in by_household[household_id]],
+                "credit_cents": sum(meal.cents for meal in by_household[household_id]),
+            },
+        )
+        for household_id, account_id, email in rows
+    ]
+
+
+def _regie_of(db: Session, service_id: int) -> int:
+    return db.scalars(
+        select(Commune.regie_id).join(Service, Service.commune_id == Commune.id).where(Service.id == service_id)
+    ).one()
+
+
+def carry_out_due(now: datetime) -> int:
+    """Carry out every call-off whose time has come, each in its own transaction; how many."""
+    with reading() as db:
+        query = select(CallOff.id).where(CallOff.state == "planned", CallOff.due_at <= now).order_by(CallOff.due_at)
+        due = list(db.scalars(query))
+    for call_off_id in due:
+        carry_out_now(call_off_id, now)
+    return len(due)
+
+
+def carry_out_now(call_off_id: int, now: datetime) -> int:
+    """Carry one call-off out in a transaction of its own; how many meals."""
+    for _attempt in range(TRIES):
+        try:
+            with transaction() as db:
+                return carry_out(db, call_off_id, now)
+        except OrdersMoved:
+            continue
+    raise Busy

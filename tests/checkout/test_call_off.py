@@ -1,0 +1,318 @@
+"""A strike, a closure, an outing: planned, taken back or carried out; everybody is credited in full and told, once."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select, update
+
+from accounts.models import Beneficiary
+from catalog.models import CallOff, Closure, School, ServiceDay
+from catalog.operations import refresh_days
+from checkout import call_off
+from checkout.call_off import TIME_TO_TAKE_BACK, Affected, Plan, Scope
+from checkout.errors import AlreadyCalledOff, BasketRefused, CallOffChanged, TooLateToTakeBack
+from checkout.jobs import carry_out_call_offs
+from checkout.place import Buyer, pay_from_wallet
+from orders.models import Reservation
+from shop.clock import StoppedClock, paris_day
+from tests.conftest import BooksHold, CountStatements, OpenSession, SendLetters, SignIn, Submit
+from tests.factory import Family, Town, add
+from wallet.models import LedgerAccount
+
+WORDS = "Le restaurant scolaire est fermé, prévoyez un repas."
+
+
+class Strike:
+    """Two families with paid meals on the same day, and the clerk of their commune."""
+
+    def __init__(self, town: Town, write: OpenSession, read: OpenSession) -> None:
+        self.town, self.write, self.read = town, write, read
+        self.canteen = town.aiguilhe.canteen
+        self.day = self.canteen.open_days(town.now)[2]
+        self.day_id = self.canteen.day_ids[self.day]
+        self.families = [town.family(children=2, balance_cents=5000), town.family(children=1, balance_cents=5000)]
+        for family in self.families:
+            town.paid_order(family, self.canteen, [self.day])
+        self.clerk = town.clerk()
+
+    def plan(self, seen: Affected | None = None, **scope: object) -> int:
+        wanted = Scope(self.day_id, **scope)  # type: ignore[arg-type]
+        with self.write() as db:
+            found = seen or call_off.affected(db, wanted)
+            return call_off.plan(db, Plan(wanted, "strike", WORDS), found, self.clerk.account_id, self.town.now)
+
+    def balance(self, family: Family) -> int:
+        with self.read() as db:
+            account = LedgerAccount.id == family.wallet_id
+            return db.scalars(select(LedgerAccount.balance_cents).where(account)).one()
+
+    def balances(self) -> list[int]:
+        return [self.balance(family) for family in self.families]
+
+    def states(self) -> list[str]:
+        with self.read() as db:
+            return list(db.scalars(select(Reservation.state).order_by(Reservation.id)))
+
+    def is_open(self) -> bool:
+        with self.read() as db:
+            return db.scalars(select(ServiceDay.is_open).where(ServiceDay.id == self.day_id)).one()
+
+
+@pytest.fixture
+def strike(town: Town, write: OpenSession, read: OpenSession) -> Strike:
+    return Strike(town, write, read)
+
+
+def test_all_is_cancelled_credited_and_told_once_its_time_has_come(
+    strike: Strike, app: Flask, clock: StoppedClock, letters: SendLetters, books_hold: BooksHold
+) -> None:
+    before = strike.balances()
+    strike.plan()
+    assert (strike.states(), strike.is_open()) == (["confirmed"] * 3, False)
+    clock.moment += TIME_TO_TAKE_BACK - timedelta(seconds=1)
+    with app.app_context():
+        assert carry_out_call_offs() == 0
+    assert strike.balances() == before
+    clock.moment += timedelta(seconds=1)
+    for done in (1, 0):
+        with app.app_context():
+            assert carry_out_call_offs() == done
+        assert strike.states() == ["cancelled"] * 3
+        assert strike.balances() == [before[0] + 2 * 380, before[1] + 380]
+    told = [letter for letter in letters() if "annulé par la mairie" in str(letter["Subject"])]
+    assert sorted(str(letter["To"]) for letter in told) == sorted(family.email for family in strike.families)
+    with strike.read() as db:
+        found = db.execute(select(CallOff.state, CallOff.meals, CallOff.cents)).one()
+        assert tuple(found) == ("done", 3, 3 * 380)
+        assert db.scalars(select(ServiceDay.booked_count).where(ServiceDay.id == strike.day_id)).one() == 0
+    books_hold()
+
+
+def test_what_is_taken_back_has_changed_nothing(
+    strike: Strike, app: Flask, clock: StoppedClock, letters: SendLetters, books_hold: BooksHold
+) -> None:
+    before, number = strike.balances(), strike.plan()
+    with strike.write() as db:
+        call_off.take_back(db, number, strike.clerk.account_id, strike.town.now)
+    assert strike.is_open()
+    clock.moment += timedelta(hours=1)
+    with app.app_context():
+        assert carry_out_call_offs() == 0
+    assert (strike.states(), strike.balances()) == (["confirmed"] * 3, before)
+    with strike.read() as db:
+        assert db.scalar(select(func.count()).select_from(Closure)) == 0
+    assert not [letter for letter in letters() if "annulé par la mairie" in str(letter["Subject"])]
+    with pytest.raises(TooLateToTakeBack), strike.write() as db:
+        call_off.take_back(db, number, strike.clerk.account_id, strike.town.now)
+    books_hold()
+
+
+def test_what_is_done_cannot_be_taken_back(strike: Strike, books_hold: BooksHold) -> None:
+    number = strike.plan()
+    with strike.write() as db:
+        assert call_off.carry_out(db, number, strike.town.now) == 3
+    with pytest.raises(TooLateToTakeBack), strike.write() as db:
+        call_off.take_back(db, number, strike.clerk.account_id, strike.town.now)
+    assert strike.states() == ["cancelled"] * 3
+    books_hold()
+
+
+def test_the_day_stays_shut_when_days_are_planned_anew(strike: Strike) -> None:
+    strike.plan()
+    with strike.write() as db:
+        refresh_days(db, strike.canteen.id, strike.day, strike.day, strike.town.now)
+    assert not strike.is_open()
+
+
+def test_a_day_is_called_off_once(strike: Strike) -> None:
+    strike.plan()
+    with pytest.raises(AlreadyCalledOff):
+        strike.plan(school_id=strike.town.aiguilhe.school_id)
+
+
+def test_what_the_clerk_saw_must_be_what_happens(strike: Strike) -> None:
+    with pytest.raises(CallOffChanged):
+        strike.plan(seen=Affected(2, 2, 760))
+    assert (strike.is_open(), strike.states()) == (True, ["confirmed"] * 3)
+
+
+def in_class(strike: Strike, child: int, class_name: str) -> None:
+    with strike.write() as db:
+        db.execute(update(Beneficiary).where(Beneficiary.id == child).values(class_name=class_name))
+
+
+def test_an_outing_of_a_class_leaves_everybody_else(
+    strike: Strike, client: FlaskClient, sign_in: SignIn, submit: Submit, books_hold: BooksHold
+) -> None:
+    first, second = strike.families[0].beneficiary_ids
+    in_class(strike, first, " cm1 ")
+    number = strike.plan(school_id=strike.town.aiguilhe.school_id, class_name="CM1")
+    assert strike.is_open()
+    with strike.write() as db:
+        assert call_off.carry_out(db, number, strike.town.now) == 1
+    assert strike.states() == ["cancelled", "confirmed", "confirmed"]
+    # The pupil cannot be booked again that day, the others may.
+    sign_in(client, strike.families[0])
+    address = f"/reserver/aiguilhe/{strike.canteen.slug}"
+    answer = submit(client, address, {"ajouter": "1", "repas": [f"{first}.{strike.day}"]})
+    assert answer.status_code == 422
+    assert "annulé par la mairie" in answer.text
+    other = strike.town.family(children=1)
+    sign_in(client, other)
+    meal = f"{other.beneficiary_ids[0]}.{strike.day}"
+    assert submit(client, address, {"ajouter": "1", "repas": [meal]}).status_code == 303
+    assert second
+    books_hold()
+
+
+def test_another_school_is_not_concerned(strike: Strike) -> None:
+    with strike.write() as db:
+        school = add(db, School, commune_id=strike.town.aiguilhe.id, name="École du Haut", level="primary")
+        assert call_off.affected(db, Scope(strike.day_id, school)) == Affected(0, 0, 0)
+
+
+def test_a_basket_with_a_meal_that_was_called_off_is_told(strike: Strike, books_hold: BooksHold) -> None:
+    family = strike.town.family(children=1, balance_cents=5000)
+    basket_id = strike.town.basket(family, strike.canteen, [strike.day])
+    strike.plan(school_id=strike.town.aiguilhe.school_id)
+    buyer = Buyer(family.household_id, family.account_id, family.email)
+    with pytest.raises(BasketRefused) as refused, strike.write() as db:
+        pay_from_wallet(db, buyer, basket_id, 380, strike.town.now)
+    assert WORDS in next(iter(refused.value.problems.values()))
+    assert strike.balance(family) == 5000
+    books_hold()
+
+
+def test_money_that_comes_after_the_strike_goes_back_to_the_family(
+    strike: Strike, pay: Callable[[Family, int], str], books_hold: BooksHold
+) -> None:
+    family = strike.town.family(children=1)
+    _order, payment_id = strike.town.pending_order(family, strike.canteen, [strike.day])
+    number = strike.plan()
+    with strike.write() as db:
+        assert call_off.carry_out(db, number, strike.town.now) == 3, "what is not paid yet waits"
+    assert pay(family, payment_id) == "order_paid"
+    assert strike.states()[-1] == "cancelled"
+    assert strike.balance(family) == 380
+    books_hold()
+
+
+@pytest.fixture
+def pay(write: OpenSession, read: OpenSession, town: Town) -> Callable[[Family, int], str]:
+    """The provider says that a pending payment was paid."""
+    from checkout.settle import settle
+    from payments.gateways.base import Seen
+    from payments.models import Payment
+
+    def done(_family: Family, payment_id: int) -> str:
+        with write() as db:
+            payment = db.get_one(Payment, payment_id)
+            seen = Seen(
+                payment_key=payment.key,
+                reference=payment.provider_reference or "",
+                state="paid",
+                cents=payment.cents,
+                currency=payment.currency,
+                live=payment.live,
+            )
+            return settle(db, payment.key, seen, town.now)
+
+    return done
+
+
+def test_what_was_sold_with_a_smaller_credit_is_credited_in_full_by_the_town(
+    strike: Strike, books_hold: BooksHold
+) -> None:
+    with strike.write() as db:
+        db.execute(update(Reservation).values(credit_cents=0))
+    before, number = strike.balances(), strike.plan()
+    with strike.write() as db:
+        call_off.carry_out(db, number, strike.town.now)
+    assert strike.balances() == [before[0] + 760, before[1] + 380]
+    books_hold()
+
+
+@pytest.mark.parametrize("families", [3, 24])
+def test_the_number_of_statements_does_not_grow_with_the_meals(
+    strike: Strike, statements: CountStatements, books_hold: BooksHold, families: int
+) -> None:
+    for _number in range(families):
+        strike.town.paid_order(strike.town.family(children=2, balance_cents=5000), strike.canteen, [strike.day])
+    number = strike.plan()
+    with strike.write() as db, statements() as seen:
+        call_off.carry_out(db, number, strike.town.now)
+    assert seen.count <= 26, seen
+    books_hold()
+
+
+def test_a_clerk_sees_what_it_does_confirms_and_takes_back(
+    strike: Strike, client: FlaskClient, sign_in: SignIn, submit: Submit, read: OpenSession
+) -> None:
+    sign_in(client, strike.clerk)
+    form = {"service": strike.canteen.id, "day": str(strike.day), "school": 0, "kind": "strike", "words": WORDS}
+    page = submit(client, "/mairie/annulations", form)
+    assert page.status_code == 200
+    assert "À confirmer" in page.text
+    assert "11,40\u00a0€" in page.text
+    assert strike.is_open(), "seeing changes nothing"
+    seen = {"meals": 3, "families": 2, "cents": 1140}
+    assert submit(client, "/mairie/annulations", form | seen).status_code == 303
+    with read() as db:
+        number = db.scalars(select(CallOff.id)).one()
+    assert "Retirer cette annulation" in client.get("/mairie/annulations").text
+    assert submit(client, f"/mairie/annulations/{number}/retirer").status_code == 303
+    assert strike.is_open()
+    assert submit(client, f"/mairie/annulations/{number}/retirer").status_code == 409
+    assert submit(client, "/mairie/annulations", form | seen).status_code == 303
+    with read() as db:
+        number = db.scalars(select(func.max(CallOff.id))).one()
+    assert submit(client, f"/mairie/annulations/{number}/executer").status_code == 303
+    assert strike.states() == ["cancelled"] * 3
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "sentence"),
+    [
+        ({"words": ""}, 422, "Écrivez une phrase"),
+        ({"words": "x" * 301}, 422, "300 caractères au plus"),
+        ({"kind": ""}, 422, "Choisissez le motif"),
+        ({"day": "2026-11-22"}, 422, "ne sert pas ce jour-là"),
+        ({"day": "2026-11-02"}, 422, "ce jour est passé"),
+        ({"class_name": "CE2"}, 422, "Choisissez aussi l’école"),
+        ({"service": "999"}, 404, ""),
+        ({"school": "999"}, 404, ""),
+        ({"meals": "3", "families": "2", "cents": "1"}, 409, "La liste a changé"),
+    ],
+)
+def test_a_wrong_call_off_is_refused_and_kept(
+    strike: Strike,
+    client: FlaskClient,
+    sign_in: SignIn,
+    submit: Submit,
+    change: dict[str, str],
+    status: int,
+    sentence: str,
+) -> None:
+    sign_in(client, strike.clerk)
+    form = {"service": strike.canteen.id, "day": str(strike.day), "school": 0, "kind": "strike", "words": WORDS}
+    answer = submit(client, "/mairie/annulations", form | change)
+    assert answer.status_code == status
+    assert sentence in answer.text
+    assert (strike.is_open(), strike.states()) == (True, ["confirmed"] * 3)
+
+
+def test_nobody_calls_off_in_another_commune(
+    strike: Strike, client: FlaskClient, sign_in: SignIn, submit: Submit
+) -> None:
+    number = strike.plan()
+    sign_in(client, strike.town.clerk(strike.town.coubon))
+    for verb in ("retirer", "executer"):
+        assert submit(client, f"/mairie/annulations/{number}/{verb}").status_code == 404
+    form = {"service": strike.canteen.id, "day": str(strike.day), "school": 0, "kind": "strike", "words": WORDS}
+    assert submit(client, "/mairie/annulations", form).status_code == 404
+    sign_in(client, strike.town.clerk(role="cashier"))
+    assert client.get("/mairie/annulations").status_code == 403
+    assert paris_day(strike.town.now) < strike.day
