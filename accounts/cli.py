@@ -23,7 +23,7 @@ def invite_staff(email: str, slug: str, role: str, first_name: str, last_name: s
     """Give somebody a role at a town hall: a letter lets them choose their password."""
     try:
         email = rules.clean_email(email)
-        names = rules.clean_name(first_name), rules.clean_name(last_name)
+        names = rules.clean_first_name(first_name), rules.clean_name(last_name)
     except FieldRefused as refused:
         raise click.ClickException(refused.sentence) from refused
     with transaction() as db:

@@ -26,6 +26,7 @@ from accounts.beneficiaries import Facts
 from accounts.errors import FieldRefused
 from accounts.models import DIETS, RELATIONS
 from accounts.queries import diet_words, relation_words
+from shop import french
 from shop.clock import paris_day, request_now
 from shop.forms import Form
 from shop.words import gettext as _
@@ -82,6 +83,13 @@ class FrenchDateField(DateField):
             super().process_formdata(valuelist)
         except ValueError as unreadable:
             raise ValueError(_("Écrivez une date qui existe, comme 10/05/2018.")) from unreadable
+
+
+class PhoneField(StringField):
+    """A telephone number, shown as people write it although it is kept otherwise."""
+
+    def _value(self) -> str:
+        return french.phone(self.data)
 
 
 def birth_date_field(label: str, *validators: Any) -> DateField:
@@ -146,7 +154,7 @@ class PersonForm(Form):
 
     title = RadioField(
         _("Genre"),
-        choices=[SelectChoice("Mme"), SelectChoice("M"), SelectChoice("", _("Ne pas préciser"))],
+        choices=[SelectChoice("Mme"), SelectChoice("M", "M."), SelectChoice("", _("Ne pas préciser"))],
         default="",
         validators=[Optional()],
     )
@@ -154,7 +162,7 @@ class PersonForm(Form):
         _("Prénom"),
         validators=[
             DataRequired(_("Écrivez votre prénom.")),
-            Cleaned(rules.clean_name),
+            Cleaned(rules.clean_first_name),
         ],
         render_kw={"autocomplete": "given-name", "maxlength": rules.LONGEST_NAME},
     )
@@ -164,7 +172,7 @@ class PersonForm(Form):
         render_kw={"autocomplete": "family-name", "maxlength": rules.LONGEST_NAME},
     )
     birth_date = birth_date_field(_("Date de naissance"), BirthDate(adult=True))
-    phone = StringField(
+    phone = PhoneField(
         _("Téléphone"),
         validators=[Cleaned(rules.clean_phone)],
         render_kw={"type": "tel", "autocomplete": "tel", "maxlength": 30},
@@ -255,7 +263,7 @@ class BeneficiaryRow(_Row):
     )
     first_name = StringField(
         _("Prénom"),
-        validators=[DataRequired(_("Écrivez le prénom.")), Cleaned(rules.clean_name)],
+        validators=[DataRequired(_("Écrivez le prénom.")), Cleaned(rules.clean_first_name)],
         render_kw={"maxlength": rules.LONGEST_NAME, "autocomplete": "off"},
     )
     relation = SelectField(

@@ -74,10 +74,19 @@ def clean_line(text: str | None, longest: int) -> str:
 
 
 def clean_name(text: str | None) -> str:
-    """A first or last name. Raises `FieldRefused`: a name holds at least one letter."""
+    """A last name. Raises `FieldRefused`: a name holds at least one letter."""
+    return _name(text, _("Écrivez ce nom avec des lettres."))
+
+
+def clean_first_name(text: str | None) -> str:
+    """A first name, by the same rule."""
+    return _name(text, _("Écrivez ce prénom avec des lettres."))
+
+
+def _name(text: str | None, sentence: str) -> str:
     name = clean_line(text, LONGEST_NAME)
     if name and not any(letter.isalpha() for letter in name):
-        raise FieldRefused(_("Écrivez ce nom avec des lettres."))
+        raise FieldRefused(sentence)
     return name
 
 
@@ -111,14 +120,6 @@ def clean_phone(text: str | None) -> str:
     if re.fullmatch(r"\+[1-9][0-9]{6,14}", digits, re.ASCII) and not digits.startswith("+33"):
         return digits
     raise FieldRefused(_("Écrivez un numéro de téléphone à dix chiffres, comme 04 71 00 00 00."))
-
-
-def show_phone(phone: str | None) -> str:
-    """A telephone number as people write it: "04 71 00 00 00"; a foreign one as it is kept."""
-    if not phone or not phone.startswith("+33"):
-        return phone or ""
-    digits = "0" + phone[3:]
-    return " ".join(digits[at : at + 2] for at in range(0, len(digits), 2))
 
 
 def clean_postcode(text: str | None) -> str:

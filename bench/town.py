@@ -133,7 +133,7 @@ class Town:
         before = writer.stamp(START - timedelta(days=80))
         email = f"acheteur{self._buyers}@{DOMAIN}"
         account_id = writer.add(
-            *("accounts", email, "no password", None, "Camille", "Mesure", "06 39 98 99 98"),
+            *("accounts", email, "no password", None, "Camille", "Mesure", "+33639989998"),
             *("1 rue de la Mesure", "43000", "Aiguilhe", "active", before, before, before),
         )
         household_id = writer.add("households", before)

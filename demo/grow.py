@@ -187,7 +187,7 @@ def _settle_in(writer: BulkWriter, plan: _Plan, password_hash: str, now: datetim
         None,
         FIRST_NAMES[number * 7 % len(FIRST_NAMES)],
         last_name,
-        "06 39 98 99 99",
+        "+33639989999",
         f"{number % 120 + 1} rue de la Croissance",
         "43000",
         place.city,

@@ -21,6 +21,7 @@ from accounts.models import (
     StaffRole,
 )
 from accounts.passwords import hash_password
+from accounts.rules import clean_phone
 from catalog.models import Commune, Regie, School, Service, ServiceDay, Tariff, TariffPrice
 from catalog.operations import import_calendar, import_town, refresh_services, write_menus
 from demo.books import Books, Customer
@@ -227,7 +228,7 @@ class _Loader:
             title=login.title,
             first_name=login.first_name,
             last_name=login.last_name,
-            phone=login.phone,
+            phone=clean_phone(login.phone) or None,
             state="active" if confirmed else "unconfirmed",
             terms_accepted_at=created_at,
             created_at=created_at,

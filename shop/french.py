@@ -1,5 +1,7 @@
-"""How dates, hours and counts are written for French readers. Cached: a calendar page writes hundreds of them."""
+"""How dates, hours, counts and names are written for French readers. Cached: a calendar page writes hundreds of them."""
 
+import re
+import unicodedata
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 
@@ -70,6 +72,48 @@ def plural(count: int, word: str, words: str = "") -> str:
     return f"{count}\u00a0{word if abs(count) < 2 else many}"
 
 
+_ELIDES = re.compile(
+    # A vowel, unless it sounds like the "y" of "Yann" or the "w" of "Ouassim"; and the h that nobody hears. Before "a", "o"
+    # and "ou" an h is mostly aspirated: "de Hassan", "de Houda".
+    r"(?!y[aeiou]|oua|oui)[aeiouy]|h[eiuy]|h(?:adrien|armoni|onor|orac|ortens)"
+)
+
+
+@lru_cache(maxsize=4096)
+def of(name: str) -> str:
+    """ "de Léo", "d’Inès", "d’Hélène": whose something is. A town has its article: "du Puy", "des Estables"."""
+    if name.startswith(("Le ", "Les ")):
+        return ("du " if name.startswith("Le ") else "des ") + name.partition(" ")[2]
+    return f"d’{name}" if _ELIDES.match(fold(name)) else f"de {name}"
+
+
+def civility(title: str | None) -> str:
+    """The title of a person as it stands before the name: "M. ", "Mme "; nothing for one who has given none."""
+    return {"M": "M.\u00a0", "Mme": "Mme\u00a0"}.get(title or "", "")
+
+
+def phone(number: str | None) -> str:
+    """A telephone number as people write it: "04 71 00 00 00"; a foreign one as it is kept."""
+    digits = re.sub(r"[^0-9+]", "", number or "")
+    if digits.startswith("+33") and len(digits) == 12:
+        digits = "0" + digits[3:]
+    if not re.fullmatch(r"0[1-9][0-9]{8}", digits):
+        return number or ""
+    return " ".join(digits[at : at + 2] for at in range(0, len(digits), 2))
+
+
+_APOSTROPHES = re.compile("['’‘ʼ`´]")
+_LETTERS = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "đ": "d", "ł": "l", "ı": "i"})
+
+
+@lru_cache(maxsize=4096)
+def fold(words: str) -> str:
+    """Names as they are searched and sorted: small letters without accents, apostrophes gone, hyphens as spaces."""
+    plain = unicodedata.normalize("NFKD", _APOSTROPHES.sub("", words)).casefold().translate(_LETTERS)
+    letters = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return " ".join(re.sub(r"[-‐‑–—]", " ", letters).split())
+
+
 def listing(things: list[str]) -> str:
     """ "A", "A et B", "A, B et C"."""
     return f"{', '.join(things[:-1])} et {things[-1]}" if len(things) > 1 else "".join(things)
@@ -85,5 +129,8 @@ FILTERS = {
     "moment": moment,
     "moment_short": moment_short,
     "listing": listing,
+    "of": of,
+    "civility": civility,
+    "phone": phone,
 }
 GLOBALS = {"plural": plural}

@@ -465,7 +465,7 @@ class Town:
             "password_hash": password_hash(),
             "first_name": "Camille",
             "last_name": "Dupont",
-            "phone": "04 71 00 00 00",
+            "phone": "+33471000000",
             "address": "1 place de la Mairie",
             "postcode": "43000",
             "city": "Aiguilhe",

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from flask import current_app, flash, redirect, render_template, request, url_for
 
-from accounts import operations, passwords, queries, rules
+from accounts import operations, passwords, queries
 from accounts.devices import remember_device
 from accounts.errors import ClosingRefused, WrongPassword
 from accounts.forms import ChangeEmailForm, ChangePasswordForm, CloseForm, PersonForm
@@ -49,7 +49,6 @@ def details() -> Answer:
             **{
                 **kept._asdict(),
                 "title": kept.title or "",
-                "phone": rules.show_phone(kept.phone),
                 "is_company": bool(kept.organisation_name),
                 "newsletter": "newsletter" in consents,
                 "partners": "partners" in consents,

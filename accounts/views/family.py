@@ -11,6 +11,7 @@ from accounts.views.sign_in import Answer
 from shop.access import open_to, the_household_id, the_visitor
 from shop.clock import request_now
 from shop.database import reading, transaction
+from shop.french import of
 from shop.words import gettext as _
 
 
@@ -83,7 +84,9 @@ def change_in_family(beneficiary_id: int) -> Answer:
             except FieldRefused as refusal:
                 refused = [refusal.sentence]
             else:
-                flash(_("Les informations de %(name)s sont enregistrées.", name=form.first_name.data), "ok")
+                flash(
+                    _("Les informations %(of_name)s sont enregistrées.", of_name=of(form.first_name.data or "")), "ok"
+                )
                 return redirect(url_for("accounts.family"), 303)
     return render_template("accounts/beneficiary.html", form=form, refused=refused, title=kept.name), status
 

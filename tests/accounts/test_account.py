@@ -95,6 +95,9 @@ class TestDetails:
         with read() as db:
             assert db.scalars(select(Consent.revoked_at)).one() == clock.moment
             assert db.scalars(select(Account.phone)).one() is None
+        wrong = submit(parent, "/mon-compte/coordonnees", {**DETAILS, "phone": "04.71.00.00.00", "first_name": "12"})
+        assert 'value="04 71 00 00 00"' in wrong.text
+        assert "ce prénom" in wrong.text
         submit(parent, "/mon-compte/coordonnees", {**DETAILS, "newsletter": "y"})
         with read() as db:
             assert db.scalars(select(Consent.revoked_at).order_by(Consent.id)).all() == [clock.moment, None]
@@ -441,6 +444,10 @@ class TestFamily:
             ).one()
             assert tuple(links) == (noe, None)
             assert db.scalars(select(Beneficiary.diet).where(Beneficiary.id == noe)).one() == "standard"
+
+    def test_a_name_elides_before_a_vowel(self, parent: FlaskClient, submit: Submit, family: Family) -> None:
+        submit(parent, f"/mon-compte/filiations/{family.beneficiary_ids[0]}", {**CHILD, "first_name": "Inès"})
+        assert "Les informations d’Inès sont enregistrées." in parent.get("/mon-compte/filiations").text
 
     def test_sealed_allergies_belong_to_their_row(
         self, app: Flask, parent: FlaskClient, submit: Submit, read: OpenSession, write: OpenSession

@@ -86,6 +86,12 @@ def test_refuses_names_that_are_none(typed: str) -> None:
         rules.clean_name(typed)
 
 
+def test_a_first_name_is_called_one() -> None:
+    assert rules.clean_first_name(" Léo ") == "Léo"
+    with pytest.raises(FieldRefused, match="ce prénom"):
+        rules.clean_first_name("12")
+
+
 @given(st.text(max_size=120))
 def test_a_name_once_cleaned_stays_as_it_is(typed: str) -> None:
     try:
@@ -154,12 +160,6 @@ def test_telephone_numbers(typed: str, kept: str) -> None:
 def test_refuses_telephone_numbers_that_are_none(typed: str) -> None:
     with pytest.raises(FieldRefused):
         rules.clean_phone(typed)
-
-
-def test_shows_telephone_numbers_as_people_write_them() -> None:
-    assert rules.show_phone("+33471000000") == "04 71 00 00 00"
-    assert rules.show_phone("+41220000000") == "+41220000000"
-    assert rules.show_phone(None) == ""
 
 
 @pytest.mark.parametrize("typed", ["732 829 320 00074", "35600000000048", ""])

@@ -323,6 +323,7 @@ def test_each_commune_has_its_own_declaration(client: FlaskClient, town: Town) -
     page = words(client.get("/communes/coubon/accessibilite"))
     assert "Coubon s’engage" in page
     assert "pour la commune de Coubon" in page
+    assert "pour la commune d’Aiguilhe" in words(client.get("/communes/aiguilhe/accessibilite"))
     assert "Aiguilhe" not in page
 
 
