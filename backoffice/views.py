@@ -28,13 +28,13 @@ Answer = str | Response | tuple[str, int]
 DAYS_AHEAD = 10
 LONGEST_SEARCH = 80
 RELATIONS = {
-    "father": _("Père"),
-    "mother": _("Mère"),
-    "guardian": _("Tuteur"),
-    "grandparent": _("Grand-parent"),
-    "self": _("Moi-même"),
-    "other": _("Autre"),
+    "father": _("son père"),
+    "mother": _("sa mère"),
+    "guardian": _("son tuteur ou sa tutrice"),
+    "grandparent": _("son grand-parent"),
+    "self": _("la même personne"),
 }
+"""What the holder of the account is to a beneficiary; nothing is told of one who is something else."""
 DIETS = {
     "standard": _("Sans régime"),
     "no_pork": _("Sans porc"),

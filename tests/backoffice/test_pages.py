@@ -44,7 +44,7 @@ def test_the_queue_shows_the_family_that_waits_longest_first(client: FlaskClient
     assert page.index(early.email) < page.index(late.email)
     assert "9\u00a0jours" in page
     assert page.count(early.email) == 2  # one family, one contact: the address and its link
-    for words in ("Louane", "Théo", "10 mai 2018", "8\u00a0ans", "Mère", "Résident commune", "04 71 00 00 00"):
+    for words in ("Louane", "Théo", "10 mai 2018", "8\u00a0ans", "Résident commune", "04 71 00 00 00"):
         assert words in page, words
 
 
@@ -122,8 +122,29 @@ def test_one_request_with_its_family(client: FlaskClient, town: Town, sign_in: S
     page = client.get(f"{QUEUE}/{number}").text
     for words in (family.email, "1 place de la Mairie, 43000 Aiguilhe", "Théo", "Complet", "École de Aiguilhe, CE2"):
         assert words in page, words
+    assert "<dt>Titulaire du compte</dt><dd>Sa mère</dd>" in page
+    assert "Titulaire du compte : sa mère" in page
     assert page.count("Un justificatif de domicile") == 2  # the fact, and what would be asked for
     assert "Inès" not in page  # the third child asks for nothing here
+
+
+def test_what_is_decided_is_dated_and_titles_have_their_full_stop(
+    client: FlaskClient, town: Town, sign_in: SignIn, write: OpenSession
+) -> None:
+    family = town.family(children=1, approved=False)
+    number = town.enrol(
+        family, family.beneficiary_ids[0], town.aiguilhe.canteen, "refused", reason="Non", decided_at=town.now
+    )
+    with write() as db:
+        db.execute(update(Account).where(Account.id == family.account_id).values(title="M"))
+        db.execute(update(Beneficiary).values(first_name="Inès"))
+    sign_in(client, town.clerk())
+    page = client.get(f"{QUEUE}?etat=traitees").text
+    assert "le 19 novembre 2026" in page
+    assert "M.\u00a0Camille" in page
+    page = client.get(f"{QUEUE}/{number}").text
+    assert "<title>Demande d’Inès" in page
+    assert "M.\u00a0Camille" in page
 
 
 def test_the_desk(client: FlaskClient, town: Town, sign_in: SignIn) -> None:
