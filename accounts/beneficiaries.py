@@ -7,7 +7,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from accounts.models import Beneficiary, Household, HouseholdBeneficiary
-from accounts.rules import check_relations, same_person
+from accounts.rules import check_relations, same_person, search_text
 from shop.database import lock
 from shop.errors import NotFound
 from shop.outbox import the_sealer
@@ -144,6 +144,7 @@ def change_beneficiary(db: Session, household_id: int, beneficiary_id: int, row:
         .values(
             first_name=row.first_name,
             last_name=row.last_name,
+            search_text=search_text(row.last_name, row.first_name),
             birth_date=row.birth_date,
             school_id=row.school_id,
             class_name=row.class_name,

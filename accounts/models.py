@@ -1,10 +1,12 @@
 """Tables of people."""
 
 from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from accounts.rules import search_text
 from shop.database import Key, Row
 
 ACCOUNT_STATES = ("unconfirmed", "active", "closed")
@@ -18,6 +20,12 @@ STAFF_ROLES = ("manager", "cashier", "kitchen", "auditor")
 def one_of(column: str, values: tuple[str, ...]) -> str:
     """The SQL of a CHECK that admits these words only."""
     return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
+def searched(context: Any) -> str:
+    """What a new row is found by. Whoever changes a name or a telephone number writes it anew."""
+    row = context.get_current_parameters()
+    return search_text(row["last_name"], row["first_name"], row.get("phone"))
 
 
 class Account(Row):
@@ -43,6 +51,8 @@ class Account(Row):
     birth_date: Mapped[date | None]
     organisation_name: Mapped[str | None] = mapped_column(String(120))
     siret: Mapped[str | None] = mapped_column(String(14))
+    search_text: Mapped[str] = mapped_column(Text, default=searched)
+    """Names and telephone number as a town hall searches and sorts them (`rules.search_text`)."""
     state: Mapped[str] = mapped_column(String(12))
     terms_accepted_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
@@ -164,6 +174,8 @@ class Beneficiary(Row):
     diet: Mapped[str] = mapped_column(String(16), default="standard")
     allergies: Mapped[str | None] = mapped_column(Text)
     """Sealed for the row."""
+    search_text: Mapped[str] = mapped_column(Text, default=searched)
+    """The name as a town hall searches and sorts it (`rules.search_text`)."""
     created_at: Mapped[datetime]
 
     __table_args__ = (CheckConstraint(one_of("diet", DIETS), name="diet"),)

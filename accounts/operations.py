@@ -25,6 +25,7 @@ from accounts.models import (
 )
 from accounts.passwords import UNUSABLE
 from accounts.queries import digest
+from accounts.rules import search_text
 from shop import tries
 from shop.database import insert_missing, lock
 from shop.errors import TooMany
@@ -414,10 +415,11 @@ def change_details(
         "title", "first_name", "last_name", "phone", "address", "postcode", "city", "birth_date", "organisation_name",
         "siret",
     }  # fmt: skip
-    values = {name: value for name, value in details.items() if name in allowed}
-    db.execute(
-        update(Account).where(Account.id == account_id).values(**values).execution_options(synchronize_session=False)
-    )
+    account = _locked(db, account_id)
+    for name in allowed & details.keys():
+        setattr(account, name, details[name])
+    account.search_text = search_text(account.last_name, account.first_name, account.phone)
+    db.flush()
     set_consents(db, account_id, consents, now)
 
 
@@ -467,6 +469,7 @@ def close(db: Session, account_id: int, now: datetime) -> None:
     account.password_hash = UNUSABLE
     account.first_name, account.last_name = "Compte", f"fermé {account_id}"
     account.title = account.phone = account.address = account.postcode = account.city = None
+    account.search_text = search_text(account.last_name, account.first_name)
     account.birth_date = account.organisation_name = account.siret = None
     account.totp_secret = account.totp_enrolled_at = account.totp_last_step = None
     account.state, account.closed_at = "closed", now
@@ -487,6 +490,7 @@ def _forget_beneficiaries(db: Session, household_id: int, now: datetime) -> None
             .values(
                 first_name="Bénéficiaire",
                 last_name="effacé",
+                search_text=search_text("effacé", "Bénéficiaire"),
                 birth_date=None,
                 school_id=None,
                 class_name=None,

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from accounts.errors import FieldRefused
+from shop import french
 from shop.words import gettext as _
 
 COMMON_PASSWORDS = Path(__file__).parent / "common_passwords.txt"
@@ -120,6 +121,12 @@ def clean_phone(text: str | None) -> str:
     if re.fullmatch(r"\+[1-9][0-9]{6,14}", digits, re.ASCII) and not digits.startswith("+33"):
         return digits
     raise FieldRefused(_("Écrivez un numéro de téléphone à dix chiffres, comme 04 71 00 00 00."))
+
+
+def search_text(last_name: str, first_name: str, phone: str | None = None) -> str:
+    """A person as a town hall searches and sorts: "dartagnan leveque ines 0612345678"."""
+    parts = (french.fold(last_name), french.fold(first_name), french.phone(phone).replace(" ", ""))
+    return " ".join(part for part in parts if part)
 
 
 def clean_postcode(text: str | None) -> str:

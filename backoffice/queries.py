@@ -359,9 +359,11 @@ class Found(NamedTuple):
 
 
 def search_families(db: Session, commune_ids: Collection[int], typed: str) -> list[Found]:
-    """Families known to these communes in whose names or address every word of `typed` stands; at most `SEARCH_LIMIT`.
+    """Families known to these communes in which every word of `typed` stands; at most `SEARCH_LIMIT`, by name.
 
-    Two statements. Only people whom these communes know are searched and shown.
+    The names and the telephone number of the holder, the e-mail address, the names of a child are searched; accents,
+    apostrophes and the way a number is typed do not matter. Two statements, which read the requests made to these communes
+    and nothing of other families.
     """
     known = (
         select(Enrolment.household_id, Enrolment.beneficiary_id)
@@ -372,19 +374,22 @@ def search_families(db: Session, commune_ids: Collection[int], typed: str) -> li
     )
     member = aliased(HouseholdMember)
     query = (
-        select(known.c.household_id, Account.last_name, Account.first_name, Account.email)
+        select(known.c.household_id, Account.last_name, Account.first_name, Account.email, Account.search_text)
         .join(member, and_(member.household_id == known.c.household_id, member.role == "holder"))
         .join(Account, and_(Account.id == member.account_id, Account.state == "active"))
         .join(Beneficiary, Beneficiary.id == known.c.beneficiary_id)
         .distinct()
     )
-    columns = (Account.first_name, Account.last_name, Account.email, Beneficiary.first_name, Beneficiary.last_name)
     for word in words_of(typed):
-        pattern = f"%{escape_like(word)}%"
-        query = query.where(or_(*(func.lower(column).like(pattern, escape="\\") for column in columns)))
-    heads = db.execute(
-        query.order_by(Account.last_name, Account.first_name, known.c.household_id).limit(SEARCH_LIMIT)
-    ).all()
+        folded = f"%{escape_like(word.folded)}%"
+        query = query.where(
+            or_(
+                Account.search_text.like(folded, escape="\\"),
+                Beneficiary.search_text.like(folded, escape="\\"),
+                Account.email.like(f"%{escape_like(word.typed)}%", escape="\\"),
+            )
+        )
+    heads = db.execute(query.order_by(Account.search_text, known.c.household_id).limit(SEARCH_LIMIT)).all()
     if not heads:
         return []
     names: dict[int, list[str]] = defaultdict(list)
@@ -398,7 +403,7 @@ def search_families(db: Session, commune_ids: Collection[int], typed: str) -> li
         names[household_id].append(first_name)
     return [
         Found(household_id, f"{last_name} {first_name}", email, ", ".join(names[household_id]))
-        for household_id, last_name, first_name, email in heads
+        for household_id, last_name, first_name, email, _searched in heads
     ]
 
 
@@ -510,8 +515,7 @@ def booked_on(db: Session, commune_ids: Collection[int], day: date) -> dict[int,
             case((School.name.is_(None), 1), else_=0),
             School.name,
             Beneficiary.class_name,
-            Beneficiary.last_name,
-            Beneficiary.first_name,
+            Beneficiary.search_text,
             Reservation.id,
         )
     )

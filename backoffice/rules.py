@@ -1,10 +1,13 @@
 """What each role may do at the town hall, as data, and small decisions of its pages."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal, NamedTuple
+
+from shop.french import fold
 
 What = Literal["requests", "decide", "families", "day", "tariffs", "call_off"]
 
@@ -77,6 +80,27 @@ def escape_like(typed: str) -> str:
     return typed.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def words_of(typed: str, most: int = 5) -> Sequence[str]:
-    """The words to search for, at most a few: a search must not become a flood of conditions."""
-    return typed.lower().split()[:most]
+class Word(NamedTuple):
+    """One word to search for."""
+
+    typed: str
+    """In small letters, as e-mail addresses are kept."""
+    folded: str
+    """As names and telephone numbers are kept to be searched."""
+
+
+_NUMBER = re.compile(r"(?<![\w.@-])\+?[0-9](?:[\s.()/\u00a0\u202f-]*[0-9]){3,}(?![\w@-])", re.ASCII)
+
+
+def words_of(typed: str, most: int = 5) -> Sequence[Word]:
+    """The words to search for, at most a few: a search must not become a flood of conditions.
+
+    A telephone number is one word, however it is typed: "06 12 34 56 78", "+33 6.12.34.56.78".
+    """
+    whole = _NUMBER.sub(lambda found: _digits(found.group()), typed)
+    return [Word(word.lower(), fold(word)) for word in whole.split() if fold(word)][:most]
+
+
+def _digits(number: str) -> str:
+    digits = re.sub(r"[^0-9+]", "", number)
+    return re.sub(r"^(\+|00)(330?)?", lambda found: "0" if found.group(2) else "+", digits)

@@ -153,7 +153,7 @@ def day() -> Answer:
 @blueprint.get("/familles")
 @open_to("office")
 def families() -> Answer:
-    """Search families by name or e-mail address."""
+    """Search families by name, telephone number or e-mail address."""
     typed = request.args.get("q", "").replace("\0", "").strip()[:LONGEST_SEARCH]
     with reading() as db:
         reach = reach_for(db, "families")

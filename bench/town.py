@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from accounts.models import Account, LoginSession
 from accounts.queries import digest
+from accounts.rules import search_text
 from app import create_app
 from cart.models import Basket, BasketLine
 from catalog.models import Commune, Service, ServiceDay, Tariff, TariffPrice
@@ -134,7 +135,8 @@ class Town:
         email = f"acheteur{self._buyers}@{DOMAIN}"
         account_id = writer.add(
             *("accounts", email, "no password", None, "Camille", "Mesure", "+33639989998"),
-            *("1 rue de la Mesure", "43000", "Aiguilhe", "active", before, before, before),
+            *("1 rue de la Mesure", "43000", "Aiguilhe", search_text("Mesure", "Camille", "+33639989998")),
+            *("active", before, before, before),
         )
         household_id = writer.add("households", before)
         writer.add("household_members", household_id, account_id, "holder")
@@ -143,8 +145,9 @@ class Town:
         keys = []
         for rank in range(children):
             born = day_text(date(2016 + rank, 5, 10))
+            name = ("Louane", "Théo", "Jade", "Noah")[rank % 4]
             child = writer.add(
-                *("beneficiaries", ("Louane", "Théo", "Jade", "Noah")[rank % 4], "Mesure", born, None, None),
+                *("beneficiaries", name, "Mesure", search_text("Mesure", name), born, None, None),
                 *("standard", before),
             )
             writer.add("household_beneficiaries", household_id, child, "mother", rank)

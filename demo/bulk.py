@@ -12,12 +12,13 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     # In the order in which they must be written, so that every row finds the rows it refers to.
     "accounts": (
         *("id", "email", "password_hash", "title", "first_name", "last_name", "phone", "address", "postcode", "city"),
-        *("state", "terms_accepted_at", "created_at", "confirmed_at"),
+        *("search_text", "state", "terms_accepted_at", "created_at", "confirmed_at"),
     ),
     "households": ("id", "created_at"),
     "household_members": ("id", "household_id", "account_id", "role"),
     "beneficiaries": (
-        *("id", "first_name", "last_name", "birth_date", "school_id", "class_name", "diet", "created_at"),
+        *("id", "first_name", "last_name", "search_text", "birth_date", "school_id", "class_name", "diet"),
+        "created_at",
     ),
     "household_beneficiaries": ("id", "household_id", "beneficiary_id", "relation", "position"),
     "enrolments": (

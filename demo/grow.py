@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from accounts.models import Account
 from accounts.passwords import hash_password
+from accounts.rules import search_text
 from catalog.models import Commune, School, SchoolYear, Service, Tariff
 from demo.books import Books, Customer
 from demo.bulk import COLUMNS, BulkWriter, day_text
@@ -179,18 +180,20 @@ def _settle_in(writer: BulkWriter, plan: _Plan, password_hash: str, now: datetim
     current = school_year_of(paris_day(now))
     arrived = writer.stamp(_granted_at(years[0]) - timedelta(days=2))
     last_name = LAST_NAMES[number % len(LAST_NAMES)]
+    first_name, phone = FIRST_NAMES[number * 7 % len(FIRST_NAMES)], "+33639989999"
     email = f"famille{number + 1}@{DOMAIN}"
     account_id = writer.add(
         "accounts",
         email,
         password_hash,
         None,
-        FIRST_NAMES[number * 7 % len(FIRST_NAMES)],
+        first_name,
         last_name,
-        "+33639989999",
+        phone,
         f"{number % 120 + 1} rue de la Croissance",
         "43000",
         place.city,
+        search_text(last_name, first_name, phone),
         "active",
         arrived,
         arrived,
@@ -201,10 +204,12 @@ def _settle_in(writer: BulkWriter, plan: _Plan, password_hash: str, now: datetim
     children = []
     for rank in range(plan.children):
         born = date(current - 5 - (number + rank * 2) % 6, 1 + number % 12, 1 + (number * 3 + rank) % 28)
+        child_name = FIRST_NAMES[(number + rank * 5) % len(FIRST_NAMES)]
         child = writer.add(
             "beneficiaries",
-            FIRST_NAMES[(number + rank * 5) % len(FIRST_NAMES)],
+            child_name,
             last_name,
+            search_text(last_name, child_name),
             day_text(born),
             place.school_id,
             None,

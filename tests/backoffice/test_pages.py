@@ -6,7 +6,9 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import insert, select, update
 
+from accounts.beneficiaries import Facts, change_beneficiary
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember, StaffRole
+from accounts.operations import change_details
 from catalog.models import Commune, School, Service, Tariff
 from enrolments.models import Enrolment
 from enrolments.rules import validity
@@ -422,11 +424,69 @@ def test_searching_families(client: FlaskClient, town: Town, sign_in: SignIn) ->
     found = client.get("/mairie/familles", query_string={"q": "zoe_m"}).text
     assert other.email in found
     assert family.email not in found
-    for typed in ("%", "_x_", "dupont1 zoe", "\\", "' OR 1=1 --", "\x00zzz", "z" * 5000):
+    for typed in ("%", "_x_", "dupont1 zoe", "0471000001", "\\", "' OR 1=1 --", "\x00zzz", "z" * 5000):
         answer = client.get("/mairie/familles", query_string={"q": typed})
         assert answer.status_code == 200, typed
         assert family.email not in answer.text, typed
     assert family.email in client.get(f"/mairie/familles/{family.household_id}").text
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *(
+            "ines",
+            "INÊS",
+            "leveque",
+            "Lévêque-d’Artagnan",
+            "d'artagnan",
+            "d’artagnan",
+            "dartagnan ines",
+            "elodie coeur",
+        ),
+        *(
+            "0639981001",
+            "06 39 98 10 01",
+            "06.39.98.10.01",
+            "+33 6 39 98 10 01",
+            "0033639981001",
+            "+33 (0)6 39 98 10 01",
+        ),
+        *("981001", "Inês 06 39 98 10 01", "o'neil@example.org"),
+    ],
+)
+def test_accents_apostrophes_and_the_way_a_number_is_typed_do_not_matter(
+    client: FlaskClient, town: Town, sign_in: SignIn, write: OpenSession, typed: str
+) -> None:
+    family, other = town.family(children=1, email="i.o'neil@example.org"), town.family(children=1)
+    with write() as db:
+        details = {"first_name": "Inês", "last_name": "Lévêque-D’Artagnan", "phone": "+33639981001"}
+        change_details(db, family.account_id, details, {}, town.now)
+        child = Facts("Élodie-Anne", "Cœur", "mother")
+        change_beneficiary(db, family.household_id, family.beneficiary_ids[0], child)
+    sign_in(client, town.clerk())
+    page = client.get("/mairie/familles", query_string={"q": typed}).text
+    assert "Lévêque-D’Artagnan Inês" in page
+    assert other.email not in page
+
+
+def test_families_and_children_are_sorted_as_in_french(
+    client: FlaskClient, town: Town, sign_in: SignIn, write: OpenSession
+) -> None:
+    names = ["D’Artagnan", "Dupont", "Éluard", "Ester", "Œuvrard", "Petit"]
+    families = {name: town.family(children=1, balance_cents=9000) for name in reversed(names)}
+    canteen = town.aiguilhe.canteen
+    day = canteen.open_days(town.now)[0]
+    for name, family in families.items():
+        with write() as db:
+            change_details(db, family.account_id, {"last_name": name}, {}, town.now)
+            change_beneficiary(db, family.household_id, family.beneficiary_ids[0], Facts("Théo", name, "mother"))
+        town.paid_order(family, canteen, [day])
+    sign_in(client, town.clerk())
+    page = client.get("/mairie/familles").text
+    assert sorted(names, key=lambda name: page.index(f"{name} Camille")) == names
+    page = client.get(f"/mairie/jour?date={day}").text
+    assert sorted(names, key=lambda name: page.index(f"{name} Théo")) == names
 
 
 # --- how far each role reaches ---

@@ -7,10 +7,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from flask import Flask
-from sqlalchemy import Float, Numeric, inspect, text
+from sqlalchemy import Float, Numeric, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
+from accounts.models import Account, Beneficiary
+from accounts.rules import search_text
 from checkout import books
 from shop import audit, schema
 from shop.database import BEGIN, FREEZE, Base, Database, reading, snapshot, transaction
@@ -141,6 +143,42 @@ def test_migrations_go_up_down_and_up_again(make_database: Callable[[str], str])
         assert set(inspect(database.engine).get_table_names()) == names
         assert schema.current_revision(database) == schema.newest_revision()
         assert schema.drift(database) == []
+    finally:
+        database.engine.dispose()
+
+
+def test_names_that_stand_there_are_made_findable(make_database: Callable[[str], str]) -> None:
+    database = Database(make_database("findable"))
+    people = [("D’Artagnan-Lévêque", "Inês", "06 39 98 10 01"), ("Cœur", "Zoé", None), ("Bär", "Uwe", "+41220000000")]
+    try:
+        schema.upgrade(database)
+        schema.downgrade(database, "0003")
+        with database.writer() as db:
+            for number, (last_name, first_name, phone) in enumerate(people):
+                facts = {"email": f"{number}@example.org", "last": last_name, "first": first_name, "phone": phone}
+                db.execute(
+                    text(
+                        "INSERT INTO accounts (email, password_hash, last_name, first_name, phone, state, created_at)"
+                        " VALUES (:email, '', :last, :first, :phone, 'active', '2026-11-19 07:00:00')"
+                    ),
+                    facts,
+                )
+                db.execute(
+                    text(
+                        "INSERT INTO beneficiaries (last_name, first_name, diet, created_at)"
+                        " VALUES (:last, :first, 'standard', '2026-11-19 07:00:00')"
+                    ),
+                    facts,
+                )
+            db.commit()
+        schema.upgrade(database)
+        with database.writer() as db:
+            accounts = db.scalars(select(Account).order_by(Account.id)).all()
+            assert [one.phone for one in accounts] == ["+33639981001", None, "+41220000000"]
+            assert accounts[0].search_text == "dartagnan leveque ines 0639981001"
+            for one in (*accounts, *db.scalars(select(Beneficiary))):
+                phone = one.phone if isinstance(one, Account) else None
+                assert one.search_text == search_text(one.last_name, one.first_name, phone)
     finally:
         database.engine.dispose()
 
