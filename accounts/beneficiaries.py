@@ -45,7 +45,8 @@ def _seal(beneficiary_id: int, allergies: str | None) -> str | None:
 
 
 def add_beneficiaries(db: Session, household_id: int, rows: list[Facts], now: datetime) -> list[int]:
-    """Add them in order; one whom the household has already is left as it is, so that a second click adds nobody twice.
+    """Add them in order; one whom the household has already is left as it is, so that a second click adds nobody twice, and
+    of two rows that name one person the first counts.
 
     One who was archived comes back with what is said now. The ids, in the order of `rows`.
     """
@@ -68,7 +69,13 @@ def add_beneficiaries(db: Session, household_id: int, rows: list[Facts], now: da
     position = len(known)
     ids: list[int] = []
     added: list[str] = []
-    for row in rows:
+    for place, row in enumerate(rows):
+        twin = next(
+            (number for number, other in zip(ids, rows[:place], strict=True) if same_person(other.who, row.who)), 0
+        )
+        if twin:
+            ids.append(twin)
+            continue
         match = next((k for k in known if same_person((k.first_name, k.last_name, k.birth_date), row.who)), None)
         if match is not None:
             ids.append(match.id)

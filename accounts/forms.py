@@ -1,7 +1,7 @@
 """What people type about themselves and those who eat."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from accounts import rules
 from accounts.beneficiaries import Facts
 from accounts.errors import FieldRefused
 from accounts.models import DIETS, RELATIONS
-from accounts.queries import diet_words, relation_words
+from accounts.queries import BeneficiaryFacts, diet_words, relation_words
 from shop import french
 from shop.clock import paris_day, request_now
 from shop.forms import Form
@@ -253,6 +253,11 @@ class _Row(wtforms.Form):
         locales = ("fr",)
 
 
+def already(one: BeneficiaryFacts) -> str:
+    """What is said of somebody whom the household has."""
+    return _("%(name)s figure déjà parmi vos bénéficiaires.", name=one.first_name)
+
+
 class BeneficiaryRow(_Row):
     """One who eats."""
 
@@ -286,6 +291,17 @@ class BeneficiaryRow(_Row):
         dated = bool(self.birth_date.raw_data and self.birth_date.raw_data[0])
         typed = [(text or "").strip() for text in (self.last_name.data, self.first_name.data, self.class_name.data)]
         return not dated and not typed[1] and not typed[2] and typed[0] in ("", family_name)
+
+    def known(self, known: Sequence[BeneficiaryFacts]) -> BeneficiaryFacts | None:
+        """The one of these whom the row names."""
+        who = self.facts().who
+        return next(
+            (one for one in known if rules.same_person((one.first_name, one.last_name, one.birth_date), who)), None
+        )
+
+    def refuse_name(self, sentence: str) -> None:
+        """Say beside the first name that this person is there already."""
+        self.first_name.errors = [*self.first_name.errors, sentence]
 
     def facts(self) -> Facts:
         """What the row says. An adult ("Moi-même") has neither school nor class."""
@@ -334,6 +350,37 @@ class FamilyForm(Form):
         if len(self.rows.entries) < MOST_ROWS:
             self.rows.append_entry({"last_name": last_name})
 
+    def validate(self, extra_validators: Any = None) -> bool:
+        """Nobody stands in two rows: the second says so."""
+        fine: bool = super().validate(extra_validators)
+        rows = [entry.form for entry in self.rows]
+        for place, row in enumerate(rows):
+            who = row.facts().who
+            if who[0] and any(rules.same_person(other.facts().who, who) for other in rows[:place]):
+                self._refuse(row, _("%(name)s est déjà dans la liste.", name=who[0]))
+                fine = False
+        return fine
+
+    def _refuse(self, row: BeneficiaryRow, sentence: str) -> None:
+        row.refuse_name(sentence)
+        self.rows.errors = [entry.errors for entry in self.rows]
+
+    def refuse_known(self, known: Sequence[BeneficiaryFacts]) -> bool:
+        """Whether a row speaks otherwise of somebody whom the household has; it says so. One that says the same again comes
+        of a second click."""
+        refused = False
+        for entry in self.rows:
+            row, facts = entry.form, entry.form.facts()
+            one = row.known(known)
+            if one is not None and facts.who[2] in (None, one.birth_date):
+                said = (facts.relation, facts.school_id, facts.class_name, facts.diet)
+                if said == (one.relation, one.school_id, one.class_name, one.diet):
+                    continue
+            if one is not None:
+                self._refuse(row, already(one))
+                refused = True
+        return refused
+
     def validate_rows(self, field: Any) -> None:
         """ "Moi-même" at most once."""
         try:
@@ -359,6 +406,13 @@ class BeneficiaryForm(Form, BeneficiaryRow):
         render_kw={"maxlength": LONGEST_ALLERGIES, "autocomplete": "off"},
         description=_("Chiffrées ; la cuisine les lit le jour du repas, personne d’autre."),
     )
+
+    def refuse_known(self, known: Sequence[BeneficiaryFacts]) -> bool:
+        """Whether the household has this person; then the form says so."""
+        one = self.known(known)
+        if one is not None:
+            self.refuse_name(already(one))
+        return one is not None
 
     def facts(self) -> Facts:
         """What the form says, allergies included."""

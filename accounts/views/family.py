@@ -37,20 +37,21 @@ def add_to_family() -> Answer:
     """ "Ajouter un bénéficiaire"."""
     with reading() as db:
         schools = current_app.extensions["shop.schools"](db)
+        known = queries.list_beneficiaries(db, the_household_id())
     posted = request.method == "POST"
     form = BeneficiaryForm() if posted else BeneficiaryForm(formdata=None, last_name=the_visitor().last_name)
     offer_schools(form, schools)
     status, refused = 200, []
     if posted:
         status = 422
-        if form.validate():
+        if form.validate() and not form.refuse_known(known):
             try:
                 with transaction() as db:
                     add_beneficiaries(db, the_household_id(), [form.facts()], request_now())
             except FieldRefused as refusal:
                 refused = [refusal.sentence]
             else:
-                flash(_("%(name)s est enregistré parmi vos bénéficiaires.", name=form.first_name.data), "ok")
+                flash(_("%(name)s figure désormais parmi vos bénéficiaires.", name=form.first_name.data), "ok")
                 return redirect(url_for("accounts.family"), 303)
     title = _("Ajouter un bénéficiaire")
     return render_template("accounts/beneficiary.html", form=form, refused=refused, title=title), status

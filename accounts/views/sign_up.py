@@ -93,7 +93,7 @@ def sign_up_family() -> Answer:
             if known:
                 return redirect(url_for("enrolments.sign_up_services"), 303)
             refused.append(_("Ajoutez au moins une personne : votre enfant, ou vous-même."))
-        elif form.validate():
+        elif form.validate() and not form.refuse_known(known):
             try:
                 with transaction() as db:
                     add_beneficiaries(db, household_id, [row.form.facts() for row in form.rows], request_now())

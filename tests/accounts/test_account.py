@@ -8,6 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
+from accounts.beneficiaries import Facts, add_beneficiaries
 from accounts.models import Account, Beneficiary, Consent, HouseholdBeneficiary, LoginSession
 from enrolments.models import Enrolment
 from shop.clock import StoppedClock
@@ -444,6 +445,30 @@ class TestFamily:
             ).one()
             assert tuple(links) == (noe, None)
             assert db.scalars(select(Beneficiary.diet).where(Beneficiary.id == noe)).one() == "standard"
+
+    def test_a_child_who_is_there_is_not_added_again(
+        self, parent: FlaskClient, submit: Submit, family: Family, snapshot: Moved
+    ) -> None:
+        assert submit(parent, "/mon-compte/filiations/ajouter", CHILD).status_code == 303
+        assert "Noé figure désormais parmi vos bénéficiaires." in parent.get("/mon-compte/filiations").text
+        before = snapshot()
+        answer = submit(parent, "/mon-compte/filiations/ajouter", {**CHILD, "birth_date": "", "class_name": "CM2"})
+        assert answer.status_code == 422
+        assert "Noé figure déjà parmi vos bénéficiaires." in answer.text
+        assert 'value="CM2"' in answer.text
+        assert snapshot() == before
+
+    def test_of_two_rows_that_name_one_person_the_first_counts(
+        self, family: Family, write: OpenSession, town: Town
+    ) -> None:
+        with write() as db:
+            rows = [Facts("Ada", "Martin", "mother"), Facts("ADA", "Martin", "other"), Facts("Bo", "Martin", "mother")]
+            ids = add_beneficiaries(db, family.household_id, rows, town.now)
+            assert ids[0] == ids[1] != ids[2]
+            assert db.scalars(select(Beneficiary.first_name).where(Beneficiary.last_name == "Martin")).all() == [
+                "Ada",
+                "Bo",
+            ]
 
     def test_a_name_elides_before_a_vowel(self, parent: FlaskClient, submit: Submit, family: Family) -> None:
         submit(parent, f"/mon-compte/filiations/{family.beneficiary_ids[0]}", {**CHILD, "first_name": "Inès"})

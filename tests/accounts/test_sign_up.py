@@ -310,6 +310,33 @@ class TestRows:
         with read() as db:
             assert db.scalar(select(func.count()).select_from(HouseholdBeneficiary)) == 2
 
+    def test_a_child_in_two_rows_is_told_of_and_saved_once(
+        self, client: FlaskClient, submit: Submit, snapshot: Moved, read: OpenSession
+    ) -> None:
+        before = snapshot()
+        twin = {name.replace("rows-0", "rows-1"): value for name, value in LOUANE.items()}
+        answer = self.post(submit, client, LOUANE | twin | {"rows-1-first_name": "LOUANE", "rows-1-class_name": "CE2"})
+        assert answer.status_code == 422
+        assert answer.text.count("LOUANE est déjà dans la liste.") == 2  # beside the field and in the list of errors
+        assert 'href="#rows-1-first_name"' in answer.text
+        assert 'id="rows-1-first_name-erreur"' in answer.text
+        assert 'value="CE2"' in answer.text
+        assert snapshot() == before
+        assert self.post(submit, client, LOUANE | twin | {"rows-1-birth_date": "2020-01-02"}).status_code == 303
+        with read() as db:
+            assert db.scalar(select(func.count()).select_from(Beneficiary)) == 2
+
+    def test_a_child_who_is_there_is_not_changed_in_silence(
+        self, client: FlaskClient, submit: Submit, snapshot: Moved
+    ) -> None:
+        self.post(submit, client, LOUANE)
+        before = snapshot()
+        answer = self.post(submit, client, LOUANE | {"rows-0-class_name": "CE2"})
+        assert answer.status_code == 422
+        assert "Louane figure déjà parmi vos bénéficiaires." in answer.text
+        assert 'value="CE2"' in answer.text
+        assert snapshot() == before
+
     def test_one_goes_on_without_adding_when_somebody_is_there(self, client: FlaskClient, submit: Submit) -> None:
         self.post(submit, client, LOUANE)
         page = client.get("/creer-un-compte/filiations").text

@@ -423,6 +423,17 @@ def _family_wrong(window: Window) -> None:
     window.button("Enregistrer et continuer").click()
 
 
+@state("filiations-etape-double", BEGINNER)
+def _family_twice(window: Window) -> None:
+    window.go("/creer-un-compte/filiations")
+    window.button("Ajouter un bénéficiaire").click()
+    for number in (1, 2):
+        row = window.page.get_by_role("group", name=f"Bénéficiaire {number}")
+        row.get_by_label("Prénom").fill("Léo")
+        row.get_by_label("Type de filiation").select_option("mother")
+    window.button("Enregistrer et continuer").click()
+
+
 page("services-etape-communes", "/creer-un-compte/services", UNCONFIRMED)
 page("services-etape-sans-beneficiaire", "/creer-un-compte/services", BEGINNER)
 page("services-etape-tarifs", "/creer-un-compte/services?commune=craponne-sur-arzon", UNCONFIRMED)
