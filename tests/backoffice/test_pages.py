@@ -234,6 +234,7 @@ def test_refusing_and_asking_for_a_paper(
     silent = submit(client, url, {"ids": str(number), "decision": decision, field: "  "})
     assert silent.status_code == 422
     assert "Écrivez" in silent.text
+    assert "Une information est à corriger" in silent.text
     too_long = submit(client, url, {"ids": str(number), "decision": decision, field: "é" * 501})
     assert too_long.status_code == 422
     assert snapshot(read) == before
@@ -253,7 +254,9 @@ def test_nothing_ticked_and_unknown_decisions(
     number = ask(town, town.family(children=1, approved=False))
     sign_in(client, town.clerk())
     before = snapshot(read)
-    assert "Cochez au moins une demande" in submit(client, QUEUE, {"decision": "approve"}).text
+    nothing = submit(client, QUEUE, {"decision": "approve"}).text
+    assert "Cochez au moins une demande" in nothing
+    assert "à corriger" not in nothing
     for data in ({"ids": str(number)}, {"ids": str(number), "decision": "delete"}, {"decision": "approve"}):
         assert submit(client, QUEUE, data).status_code == 422
     for ids in ("abc", "0", "-1", "9" * 30, str(number + 1000)):
@@ -334,6 +337,7 @@ def test_the_second_is_told_that_somebody_was_first(
         answer = submit(client, QUEUE, data)
         assert answer.status_code == 409
         assert "La situation a changé" in answer.text
+        assert "à corriger" not in answer.text  # no field is wrong
         assert "Louane" in answer.text
         assert f'value="{waiting}" id="ids-{waiting}" checked' in answer.text
     assert snapshot(read) == before

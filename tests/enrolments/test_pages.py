@@ -194,6 +194,7 @@ def test_asking_twice(
     answer = submit(client, ADD, data)
     assert answer.status_code == 409
     assert sentence in answer.text
+    assert "à corriger" not in answer.text
     assert snapshot(read) == before
 
 
