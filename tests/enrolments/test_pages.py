@@ -27,7 +27,9 @@ def test_the_third_step_from_commune_to_request_to_end(
     page = client.get("/creer-un-compte/services").text
     assert "Aiguilhe" in page
     assert "Coubon" in page
+    assert "Merci de choisir" not in page  # there is nothing to choose yet but the commune
     page = client.get(SIGN_UP).text
+    assert page.count("Merci de choisir, dans votre commune, l’élément correspondant à votre situation.") == 1
     assert "Résident commune" in page
     assert "3,80" in page
     assert "Garderie du soir" in page
