@@ -423,6 +423,7 @@ class AskResetForm(Form):
     """The address to which a link to choose a new password is sent."""
 
     email = email_field()
+    next = HiddenField()
 
 
 class NewPasswordForm(Form):

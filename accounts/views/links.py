@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import flash, redirect, render_template, request, session, url_for
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -16,6 +16,7 @@ from accounts.views.sign_in import Answer
 from shop.access import find_visitor, forget_visitor, open_to_all
 from shop.clock import request_now
 from shop.database import reading, transaction, violated
+from shop.web import safe_next
 from shop.words import gettext as _
 
 
@@ -50,7 +51,10 @@ def confirm(token: str) -> Answer:
 @blueprint.route("/nouveau-mot-de-passe/<token>", methods=["GET", "POST"])
 @open_to_all
 def reset(token: str) -> Answer:
-    """Choose a new password. Signs nobody in: the password, and for staff the second factor, are asked as always."""
+    """Choose a new password. Signs nobody in: the password, and for staff the second factor, are asked as always.
+
+    In the browser that asked for the link, the sign-in leads on to where it would have led then.
+    """
     now = request_now()
     with reading() as db:
         link = queries.find_link(db, token, "reset", now)
@@ -61,9 +65,10 @@ def reset(token: str) -> Answer:
     password_hash = passwords.hash_password(form.password.data or "")
     with transaction() as db:
         operations.reset_password(db, token, password_hash, now)
+    back = safe_next(session.get("after_reset"))
     forget_visitor()
     flash(_("Votre mot de passe est changé. Connectez-vous."), "ok")
-    return redirect(url_for("accounts.sign_in"), 303)
+    return redirect(url_for("accounts.sign_in", next=back), 303)
 
 
 @blueprint.route("/activer/<token>", methods=["GET", "POST"])

@@ -23,6 +23,8 @@ from shop.words import gettext as _
 
 A_DAY = timedelta(days=1)
 RESET_LETTERS = "reset letters"
+LONGEST_KEPT = 1500
+"""Letters of an address that a cookie keeps for after the reset."""
 VERIFICATIONS = 2
 """How many passwords a sign-in is compared with, whether or not there are accounts to compare it with."""
 
@@ -42,8 +44,19 @@ def sign_in() -> Answer:
 
 
 def _page(form: SignInForm, refused: list[str] | None = None, idle: bool = False) -> str:
-    start = StartForm(formdata=None)
-    return render_template("accounts/sign_in.html", form=form, start=start, refused=refused or [], idle=idle)
+    return render_template(
+        "accounts/sign_in.html",
+        form=form,
+        start=StartForm(formdata=None),
+        refused=refused or [],
+        idle=idle,
+        back=_short(safe_next(form.next.data)),
+    )
+
+
+def _short(back: str | None) -> str | None:
+    """The way back as a cookie can hold it: without what was chosen on the page, when that is much."""
+    return back if not back or len(back) <= LONGEST_KEPT else back.partition("?")[0][:LONGEST_KEPT]
 
 
 def _with_its_next() -> str:
@@ -151,12 +164,17 @@ def sign_out() -> Answer:
 @open_to_all
 @limited("20 per 10 minutes", "reset")
 def ask_reset() -> Answer:
-    """Ask for a link to choose a new password. The answer is the same whether or not somebody has the address."""
-    form = AskResetForm()
+    """Ask for a link to choose a new password. The answer is the same whether or not somebody has the address.
+
+    This browser remembers where the sign-in would have led.
+    """
     if request.method != "POST":
-        return render_template("accounts/ask_reset.html", form=form)
+        form = AskResetForm(formdata=None, next=_short(safe_next(request.args.get("next"))))
+        return render_template("accounts/ask_reset.html", form=form, back=form.next.data)
+    form = AskResetForm()
+    back = _short(safe_next(form.next.data))
     if not form.validate():
-        return render_template("accounts/ask_reset.html", form=form), 422
+        return render_template("accounts/ask_reset.html", form=form, back=back), 422
     now, email = request_now(), form.email.data or ""
     try:
         with transaction() as db:
@@ -165,7 +183,7 @@ def ask_reset() -> Answer:
     except TooMany:
         # Somebody's letter box is not to be filled by others; the answer stays the same.
         pass
-    session["asked_reset"] = email
+    session["asked_reset"], session["after_reset"] = email, back
     return redirect(url_for("accounts.reset_asked"), 303)
 
 
@@ -173,4 +191,6 @@ def ask_reset() -> Answer:
 @open_to_all
 def reset_asked() -> Answer:
     """What happens now."""
-    return render_template("accounts/reset_asked.html", email=session.get("asked_reset", ""))
+    return render_template(
+        "accounts/reset_asked.html", email=session.get("asked_reset", ""), back=session.get("after_reset")
+    )

@@ -1,7 +1,10 @@
 """ "Mon compte": what can be changed, what is asked for before, who is told."""
 
+import re
 from datetime import date, timedelta
+from html import unescape
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask import Flask
@@ -227,6 +230,39 @@ class TestForgottenPassword:
         assert client.get(path).status_code == 410
         assert snapshot() == before
         assert submit(client, "/connexion", {"email": family.email, "password": GOOD}).status_code == 303
+
+    @pytest.mark.parametrize(
+        ("wanted", "afterwards"),
+        [
+            ("/reserver/aiguilhe/cantine?repas=1.2026-12-01", "/reserver/aiguilhe/cantine?repas=1.2026-12-01"),
+            ("/reserver/aiguilhe/cantine?repas=" + "1.2026-12-01,1" * 200, "/reserver/aiguilhe/cantine"),
+            ("https://evil.example", None),
+            ("//evil.example/", None),
+        ],
+    )
+    def test_the_way_back_outlives_the_reset(
+        self,
+        app: Flask,
+        client: FlaskClient,
+        submit: Submit,
+        family: Family,
+        letters: SendLetters,
+        wanted: str,
+        afterwards: str | None,
+    ) -> None:
+        page = client.get("/connexion", query_string={"next": wanted}).text
+        (link,) = re.findall('href="(/mot-de-passe-oublie[^"]*)"', page)
+        page = client.get(unescape(link)).text
+        (kept,) = re.findall('name="next" type="hidden" value="([^"]*)"', page)
+        assert unescape(kept) == (afterwards or "")
+        submit(client, "/mot-de-passe-oublie", {"email": family.email, "next": wanted})
+        path = path_in(letters()[0])
+        location = submit(client, path, {"password": GOOD}).location
+        found = parse_qs(urlsplit(location).query).get("next", [None])
+        assert (urlsplit(location).path, found) == ("/connexion", [afterwards])
+        # Another browser knows nothing of it.
+        self.ask(submit, app.test_client(), family.email)
+        assert submit(client, path_in(letters()[-1]), {"password": f"{GOOD} autre"}).location == "/connexion"
 
     def test_the_newest_link_alone_is_good(
         self, client: FlaskClient, submit: Submit, family: Family, letters: SendLetters
