@@ -473,6 +473,14 @@ page("filiation-ajouter", "/mon-compte/filiations/ajouter", DUPONT)
 submitted("filiation-erreurs", "/mon-compte/filiations/ajouter", "Enregistrer", DUPONT, birth_date="2031-01-01")
 
 
+@state("filiation-deja-connue", DUPONT)
+def _child_known(window: Window) -> None:
+    window.go("/mon-compte/filiations/ajouter")
+    window.page.get_by_label("Prénom").fill("Louane")
+    window.page.get_by_label("Type de filiation").select_option("father")
+    window.button("Enregistrer").click()
+
+
 @state("filiation-modifier", FOUR_CHILDREN)
 def _change_child(window: Window) -> None:
     window.go("/mon-compte/filiations")
@@ -875,6 +883,7 @@ page("mairie-jour-erreur", "/mairie/jour?date=2026-02-31", CLERK)
 page("mairie-jour-cuisine", "/mairie/jour", COOK)
 page("mairie-jour-regie", "/mairie/jour", CASHIER)
 page("mairie-familles", "/mairie/familles", CLERK)
+page("mairie-familles-trouvee", "/mairie/familles?q=06.39.98.10.01", CLERK)
 page("mairie-familles-vide", "/mairie/familles?q=zzzz", CLERK)
 
 
