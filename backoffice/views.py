@@ -364,23 +364,23 @@ VERBS: dict[str, Callable[..., None]] = {
 }
 DONE: dict[str, Callable[[int], str]] = {
     "approve": lambda number: ngettext(
-        "Demande validée : la famille est prévenue par une lettre.",
-        "%(count)s demandes validées : les familles sont prévenues par une lettre.",
+        "Demande validée : la famille est prévenue par e-mail.",
+        "%(count)s demandes validées : les familles sont prévenues par e-mail.",
         number,
     ),
     "refuse": lambda number: ngettext(
-        "Demande refusée : la famille est prévenue par une lettre.",
-        "%(count)s demandes refusées : les familles sont prévenues par une lettre.",
+        "Demande refusée : la famille est prévenue par e-mail.",
+        "%(count)s demandes refusées : les familles sont prévenues par e-mail.",
         number,
     ),
     "ask_paper": lambda number: ngettext(
-        "Un complément est demandé : la famille est prévenue par une lettre.",
-        "Un complément est demandé pour %(count)s demandes : les familles sont prévenues par une lettre.",
+        "Un complément est demandé : la famille est prévenue par e-mail.",
+        "Un complément est demandé pour %(count)s demandes : les familles sont prévenues par e-mail.",
         number,
     ),
     "revoke": lambda number: ngettext(
-        "Accès retiré : la famille est prévenue par une lettre.",
-        "%(count)s accès retirés : les familles sont prévenues par une lettre.",
+        "Accès retiré : la famille est prévenue par e-mail.",
+        "%(count)s accès retirés : les familles sont prévenues par e-mail.",
         number,
     ),
 }

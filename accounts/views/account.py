@@ -137,7 +137,7 @@ def change_email() -> Answer:
         return page, 429, {"Retry-After": str(many.retry_after)}
     flash(
         _(
-            "Une lettre est partie à %(email)s. Suivez son lien pour confirmer ; d’ici là rien ne change.",
+            "Un e-mail est parti à %(email)s. Suivez son lien pour confirmer ; d’ici là rien ne change.",
             email=form.email.data,
         ),
         "ok",
@@ -207,5 +207,5 @@ def close() -> Answer:
             {"Retry-After": str(many.retry_after)},
         )
     forget_visitor()
-    flash(_("Votre compte est fermé. Une lettre vous le confirme."), "ok")
+    flash(_("Votre compte est fermé. Un e-mail vous le confirme."), "ok")
     return redirect("/", 303)

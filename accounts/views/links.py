@@ -119,7 +119,7 @@ def cancel_email(token: str) -> Answer:
         flash(
             _("Votre ancienne adresse est remise en place, et tous les appareils sont déconnectés.")
             + " "
-            + _("Une lettre vous permet de choisir un nouveau mot de passe."),
+            + _("Un e-mail vous permet de choisir un nouveau mot de passe."),
             "wait",
         )
     else:

@@ -125,6 +125,6 @@ def send_confirmation() -> Response:
         except TooMany as many:
             flash(many.sentence, "wait")
         else:
-            flash(_("Une lettre est partie à %(email)s. Suivez le lien qu’elle contient.", email=visitor.email), "ok")
+            flash(_("Un e-mail est parti à %(email)s. Suivez le lien qu’il contient.", email=visitor.email), "ok")
     back = safe_next(request.form.get("back")) or way_on(visitor, None)
     return redirect(back, 303)

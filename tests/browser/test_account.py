@@ -21,7 +21,7 @@ def test_a_forgotten_password_is_chosen_anew_by_a_letter(window: OpenWindow, sho
     parent.link("Mot de passe oublié ?").click()
     parent.text_box("Adresse e-mail").fill(EMAIL)
     parent.button("Recevoir le lien").click()
-    expect(parent.heading("Regardez votre courrier")).to_be_visible()
+    expect(parent.heading("Regardez votre messagerie")).to_be_visible()
     parent.open_letter(EMAIL, "Choisissez un nouveau mot de passe")
     parent.follow_letter("/nouveau-mot-de-passe/")
     used = parent.path
@@ -52,7 +52,7 @@ def test_another_address_counts_once_it_is_confirmed(window: OpenWindow, shop: S
     parent.text_box("Nouvelle adresse e-mail").fill(new)
     parent.page.get_by_label("Votre mot de passe actuel").fill(shop.people[old].password)
     parent.button("Envoyer le lien").click()
-    expect(parent.said(f"Une lettre est partie à {new}.")).to_be_visible()
+    expect(parent.said(f"Un e-mail est parti à {new}.")).to_be_visible()
     with shop.read() as db:
         assert db.scalar(select(Account.id).where(Account.email == new)) is None
     parent.open_letter(old, "Changement d’adresse e-mail demandé")

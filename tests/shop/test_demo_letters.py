@@ -42,7 +42,7 @@ def test_they_exist_in_a_demonstration_only(client: FlaskClient, path: str) -> N
 
 def test_the_list(demo: Flask) -> None:
     client = demo.test_client()
-    assert "Aucune lettre" in client.get("/demo/lettres").text
+    assert "Aucun e-mail" in client.get("/demo/lettres").text
     write(demo, 2)
     write(demo, 1, "theo@example.org")
     page = client.get("/demo/lettres").text
