@@ -423,7 +423,7 @@ CHECKS = (
     # 12. One letter for each paid order. The keys of letters are unique, so that equal counts leave none over.
     Check(
         12,
-        _("commandes payées sans lettre de confirmation"),
+        _("commandes payées sans e-mail de confirmation"),
         """
         SELECT o.id FROM orders o
         WHERE o.state = 'paid' AND NOT EXISTS (SELECT 1 FROM outbox l WHERE l.key = 'order_paid:' || o.id)
@@ -431,7 +431,7 @@ CHECKS = (
     ),
     Check(
         12,
-        _("lettres de confirmation en trop"),
+        _("e-mails de confirmation en trop"),
         """
         SELECT spare FROM (
             SELECT (SELECT count(*) FROM outbox WHERE kind = 'order_paid')

@@ -160,8 +160,8 @@ PLANTS: dict[str, list[str]] = {
         "UPDATE payments SET cents = cents + 1 WHERE id = 1",
         "UPDATE ledger_accounts SET balance_cents = balance_cents - 1 WHERE kind = 'card_clearing'",
     ],
-    "commandes payées sans lettre de confirmation": ["DELETE FROM outbox WHERE key = 'order_paid:1'"],
-    "lettres de confirmation en trop": [
+    "commandes payées sans e-mail de confirmation": ["DELETE FROM outbox WHERE key = 'order_paid:1'"],
+    "e-mails de confirmation en trop": [
         (
             "INSERT INTO outbox (id, key, kind, recipient, facts, created_at, due_at, tries)"
             " SELECT 999, 'order_paid:999', kind, recipient, facts, created_at, due_at, tries FROM outbox LIMIT 1"

@@ -70,6 +70,17 @@ def breaks_in_letter(letter: Message) -> list[str]:
 # --- the sources ---
 
 
+def test_what_is_sent_is_called_an_email() -> None:
+    """A letter is what the code calls it. Names are written with letters, a newsletter is one, an address stays."""
+    called = re.compile(r"(?<!/)\blettres?\b(?! d’information)(?<!avec des lettres)", re.IGNORECASE)
+    found = {
+        str(path.relative_to(ROOT)): lines
+        for path in (*sources(), *templates())
+        if (lines := [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if called.search(line)])
+    }
+    assert found == {}
+
+
 def words_of_code(source: str) -> Iterator[str]:
     """The texts in a module that do not pass `_`; docstrings, which nobody outside reads, are left out."""
     tree = ast.parse(source)
