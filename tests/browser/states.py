@@ -17,6 +17,7 @@ from accounts.models import Account, AccountLink, RecoveryCode
 from accounts.queries import digest
 from cart.models import BasketLine
 from catalog.models import Commune, Service, ServiceDay, TariffPrice
+from demo.published import load_published
 from orders.models import Order, Reservation
 from payments.models import Payment
 from shop.models import Outbox
@@ -118,7 +119,9 @@ class Gallery:
 
 
 def prepare(shop: Served) -> None:
-    """Give the families baskets, orders and payments in every state."""
+    """Open the second demo region, and give the families baskets, orders and payments in every state."""
+    with shop.write() as db:
+        load_published(db, shop.clock.now())
     _fill(shop.client(DUPONT), AIGUILHE, 4)
     _fill(shop.client(SHORT), "/reserver/brives-charensac/cantine", 3)
     _fill(shop.client(OUTSIDER), AIGUILHE, 2)
@@ -891,3 +894,58 @@ page("mairie-familles-vide", "/mairie/familles?q=zzzz", CLERK)
 def _family_file(window: Window) -> None:
     window.go("/mairie/familles?q=Dupont")
     window.page.get_by_role("table").get_by_role("link").first.click()
+
+
+# --- rules ---
+
+page("commune-grille", "/communes/mametz")
+page("commune-hors-delai", "/communes/vailhauques")
+page("calendrier-hors-delai", "/reserver/vailhauques/cantine?periode=semaine:2026-11-19", FOUR_CHILDREN)
+page("calendrier-quotient", "/reserver/champcevinel/cantine?periode=mois:2026-12", DUPONT)
+
+
+@state("calendrier-fratrie", FOUR_CHILDREN)
+def _by_who_eats(window: Window) -> None:
+    window.go("/reserver/saussay/cantine?periode=semaine:2026-12-07")
+    for box in window.page.get_by_role("checkbox", name=re.compile("lundi 7 décembre")).all()[:2]:
+        box.check()
+
+
+@state("mairie-quotient-erreur", CLERK)
+def _quotient_wrong(window: Window) -> None:
+    window.go("/mairie/familles?q=Dupont")
+    window.page.get_by_role("table").get_by_role("link").first.click()
+    window.page.locator("summary").filter(has_text="Noter un quotient").click()
+    window.button("Noter le quotient").click()
+
+
+# --- calling off ---
+
+
+def _call_off(window: Window, words: str, service: str = "Cantine Aiguilhe", day: str = "2026-11-27") -> None:
+    window.go("/mairie/annulations")
+    window.page.get_by_label("Service").select_option(label=service)
+    window.page.get_by_label("Jour").fill(day)
+    window.page.get_by_label("Grève").check()
+    window.page.get_by_label("Message aux familles").fill(words)
+    window.button("Voir ce que cela change").click()
+
+
+page("mairie-annulations", "/mairie/annulations", CLERK)
+
+
+@state("mairie-annulations-erreur", CLERK)
+def _call_off_wrong(window: Window) -> None:
+    _call_off(window, "")
+
+
+@state("mairie-annulations-a-confirmer", CLERK)
+def _call_off_seen(window: Window) -> None:
+    _call_off(window, "Le restaurant scolaire est fermé, prévoyez un repas.")
+
+
+@state("mairie-annulations-prevue", OTHER_CLERK)
+def _call_off_planned(window: Window) -> None:
+    _call_off(window, "Le restaurant scolaire est fermé, prévoyez un repas.", "Cantine Coubon", "2026-12-15")
+    if window.page.get_by_role("button", name="Confirmer l’annulation").count():
+        window.button("Confirmer l’annulation").click()
