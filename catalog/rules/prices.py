@@ -5,7 +5,7 @@ situation. What is not known of a family (no quotient was shown) counts as the r
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import date
 from decimal import Decimal
 from itertools import product
@@ -54,8 +54,8 @@ class Row:
     """Bounds of what the rate gives, in cents."""
 
     def as_json(self) -> dict[str, Any]:
-        """The row as a price keeps it."""
-        return {name: value for name, value in asdict(self).items() if value}
+        """The row as a price keeps it; a bound of 0 is one."""
+        return {item.name: value for item in fields(self) if (value := getattr(self, item.name)) != item.default}
 
     def bounds(self, axis: str) -> tuple[int, int | None]:
         """From where to where (both included; nothing for no end) the row holds on an axis."""
