@@ -25,27 +25,30 @@ HOURS = st.sampled_from(
 )
 WEEKDAY = st.integers(1, 7)
 MORE: dict[str, Any] = {"at": HOURS, "if_off": st.sampled_from([None, "earlier"])}
-LIMITS = st.one_of(
+LIMITS_BY_WEEK = st.one_of(
     st.builds(
         Limit, days_before=st.integers(0, 60), counted=st.sampled_from(["calendar", "working", "serving"]), **MORE
     ),
     st.builds(Limit, weekday_before=WEEKDAY, **MORE),
     st.builds(Limit, weekday=WEEKDAY, weeks_before=st.integers(0, 8), **MORE),
-    st.builds(Limit, day_of_month=st.integers(1, 31), months_before=st.integers(1, 6), **MORE),
 )
+"""Limits that are the same in every ordinary week."""
+LIMITS = LIMITS_BY_WEEK | st.builds(Limit, day_of_month=st.integers(1, 31), months_before=st.integers(1, 6), **MORE)
 WEEKDAYS = st.frozensets(WEEKDAY, min_size=1)
 """The ISO weekdays of a service."""
 
 
 @st.composite
-def rules_of_groups(draw: st.DrawFn) -> DeadlineRule:
-    """A rule of one limit for each group of weekdays; together they are the whole week."""
-    first = draw(st.frozensets(WEEKDAY, min_size=1, max_size=6))
+def rules_of(draw: st.DrawFn, limits: st.SearchStrategy[Limit]) -> DeadlineRule:
+    """A rule of one limit, or of one for each of two groups of weekdays that together are the whole week."""
+    first = draw(st.frozensets(WEEKDAY, max_size=6))
+    if not first:
+        return DeadlineRule((Part(draw(limits)),))
     groups = (tuple(sorted(first)), tuple(sorted(set(range(1, 8)) - first)))
-    return DeadlineRule(tuple(Part(draw(LIMITS), group) for group in groups))
+    return DeadlineRule(tuple(Part(draw(limits), group) for group in groups))
 
 
-RULES = st.one_of(LIMITS.map(lambda limit: DeadlineRule((Part(limit),))), rules_of_groups())
+RULES, RULES_BY_WEEK = rules_of(LIMITS), rules_of(LIMITS_BY_WEEK)
 CENTS = st.integers(1, 2000)
 SURCHARGES = st.one_of(
     st.builds(Surcharge, more=CENTS),
@@ -64,10 +67,10 @@ ALL_RULES = st.builds(Rules, RULES, RULES, POLICIES)
 
 
 def ordinary_weeks(weekdays: frozenset[int]) -> tuple[Calendar, list[date]]:
-    """Weeks without holidays across the end of a year, and the meals of the last ten of them."""
-    first = date(2026, 5, 4)
-    days = [day for n in range(7 * 44) if (day := first + timedelta(days=n)).isoweekday() in weekdays]
-    return Calendar(days), [day for day in days if day >= first + timedelta(days=7 * 34)]
+    """Weeks without holidays, as many as a limit may reach back over, and the meals of ten more across a new year."""
+    first, meals = date(2025, 10, 6), date(2026, 12, 14)
+    days = [day for n in range(7 * 72) if (day := first + timedelta(days=n)).isoweekday() in weekdays]
+    return Calendar(days), [day for day in days if day >= meals]
 
 
 # --- a catalogue file ---

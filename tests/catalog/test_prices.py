@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -212,11 +213,11 @@ def test_knowing_less_never_makes_a_meal_cheaper(situation: Situation, axis: str
 def brackets(draw: st.DrawFn, axis: str = "quotient", least: int = 0) -> Grid:
     """Rows that follow each other on an axis, from its beginning to no end."""
     ends = sorted(draw(st.sets(st.integers(least, 3000), min_size=1, max_size=6)))
-    firsts = [draw(st.sampled_from([None, least])), *(end + 1 for end in ends)]
-    return tuple(
-        Row(**{f"{axis}_from": first, f"{axis}_to": last}, cents=300 + place)
-        for place, (first, last) in enumerate(zip(firsts, [*ends, None], strict=True))
-    )
+    firsts: list[int | None] = [draw(st.sampled_from([None, least])), *(end + 1 for end in ends)]
+    bounds: list[dict[str, Any]] = [
+        {f"{axis}_from": first, f"{axis}_to": last} for first, last in zip(firsts, [*ends, None], strict=True)
+    ]
+    return tuple(Row(**bound, cents=300 + place) for place, bound in enumerate(bounds))
 
 
 GRIDS = st.one_of(brackets("quotient", 0), brackets("rank", 1), brackets("eating", 1))
