@@ -6,7 +6,7 @@ them, so that whoever writes a commune's rules sees that they say what the commu
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from catalog.rules.days import Period, plan_days
@@ -19,8 +19,6 @@ from shop.errors import Refusal
 from shop.french import moment
 from shop.money import format_euros
 from shop.words import gettext as _
-
-LOOK_BACK = timedelta(days=120)
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,9 @@ def calendar_of(
         ),
     ]
     years = [Period(year.from_day, year.until_day, year.name) for year in school.years]
-    planned = plan_days(first - LOOK_BACK, last, service.weekdays, years, shut)
+    # From the first school year that is known: a limit may count back sixty meals of a service that has one a week.
+    known = min((year.first_day for year in years), default=first)
+    planned = plan_days(known, last, service.weekdays, years, shut)
     return Calendar([plan.day for plan in planned if plan.closed_reason is None], frozenset(school.public_holidays))
 
 
