@@ -13,6 +13,7 @@ from catalog.rules.prices import (
     Surcharge,
     amount_words,
     axes,
+    cap_words,
     credit,
     level_on,
     ordinary_price,
@@ -137,7 +138,7 @@ def reasons(basis: str | None, cents: int, tariff_label: str, valid_from: date, 
         if surcharge.percent is not None:
             found.append(_("Arrondi une fois, au centime le plus proche."))
     if facts.get("cost_price") is not None:
-        found.append(_("Plafonné au prix de revient, %(amount)s.", amount=format_euros(facts["cost_price"])))
+        found.append(cap_words(facts["ordinary"], facts["cost_price"]))
     if len(found) > 1:
         found.append(_("Prix du repas : %(amount)s.", amount=format_euros(cents)))
     return found

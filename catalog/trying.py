@@ -12,7 +12,7 @@ from typing import Any
 from catalog.rules.days import Period, plan_days
 from catalog.rules.deadlines import Calendar
 from catalog.rules.policies import deadlines
-from catalog.rules.prices import Situation, amount_words, credit, ordinary_price, row_words
+from catalog.rules.prices import Situation, Surcharge, amount_words, cap_words, credit, ordinary_price, row_words
 from catalog.town import Case, CommuneEntry, SchoolCalendar, ServiceEntry, TariffEntry, Town
 from shop.clock import PARIS
 from shop.errors import Refusal
@@ -103,7 +103,7 @@ def try_case(case: Case, service: ServiceEntry, tariff: TariffEntry, calendar: C
         unbooked = service.policies.unbooked
         if price is not None and unbooked is not None and case.times > unbooked.free:
             reasons.append(_("Présent sans réservation : %(words)s.", words=unbooked.surcharge.words()))
-            price = unbooked.surcharge.on(price, service.policies.cost_price)
+            price = _surcharged(unbooked.surcharge, price, service, reasons)
         return _compared(case, service, tariff, None, "in time", price, tuple(reasons))
     limit = limits.book if case.action == "book" else limits.cancel
     in_time = case.at is None or case.at < limit
@@ -118,14 +118,20 @@ def try_case(case: Case, service: ServiceEntry, tariff: TariffEntry, calendar: C
     if late is None or limits.late is None or (case.at is not None and case.at >= limits.late):
         return _compared(case, service, tariff, limit, "too late", None, (_("Trop tard."),))
     if price is not None:
-        asked = late.surcharge.on(price, service.policies.cost_price)
         reasons.append(
             _("Hors délai, jusqu’au %(until)s : %(words)s.", until=moment(limits.late), words=late.surcharge.words())
         )
-        if asked < late.surcharge.on(price):
-            reasons.append(_("Plafonné au prix de revient."))
-        price = asked
+        price = _surcharged(late.surcharge, price, service, reasons)
     return _compared(case, service, tariff, limit, "late", price, tuple(reasons))
+
+
+def _surcharged(surcharge: Surcharge, ordinary: int, service: ServiceEntry, reasons: list[str]) -> int:
+    """The price with its surcharge; what stopped it is added to the reasons."""
+    cost_price = service.policies.cost_price
+    asked = surcharge.on(ordinary, cost_price)
+    if cost_price is not None and asked < surcharge.on(ordinary):
+        reasons.append(cap_words(ordinary, cost_price))
+    return asked
 
 
 def _price(case: Case, tariff: TariffEntry) -> tuple[int | None, list[str]]:

@@ -160,6 +160,16 @@ class Surcharge:
         return _("%(amount)s de plus", amount=format_euros(self.more or 0))
 
 
+def cap_words(ordinary: int, cost_price: int) -> str:
+    """Why a surcharge on that ordinary price was kept below what it says."""
+    amount = format_euros(cost_price)
+    if ordinary > cost_price:
+        return _(
+            "Le prix à temps dépasse déjà le prix de revient, %(amount)s : rien de plus n’est demandé.", amount=amount
+        )
+    return _("Plafonné au prix de revient, %(amount)s.", amount=amount)
+
+
 class Priced(NamedTuple):
     """What a meal costs."""
 
