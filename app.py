@@ -24,6 +24,7 @@ import cart.views
 import catalog.models
 import catalog.queries
 import catalog.views
+import checkout.agenda
 import checkout.closing
 import checkout.dashboard
 import checkout.jobs
@@ -163,7 +164,10 @@ def _hand_down(app: Flask, config: Config) -> None:
     app.extensions["shop.find_commune"] = catalog.queries.find_commune
     app.extensions["shop.has_requests"] = enrolments.queries.has_asked
     app.extensions["shop.closing_obstacles"] = [*checkout.closing.OBSTACLES]
-    app.extensions["shop.closing_steps"] = [enrolments.operations.end_with_household]
+    app.extensions["shop.closing_steps"] = [
+        enrolments.operations.end_with_household,
+        checkout.agenda.end_with_household,
+    ]
     app.extensions["shop.forgetting"] = [enrolments.operations.forget_household]
 
 

@@ -1,27 +1,26 @@
 """Orders and reservations: the confirmation, the history, the calendar of everything, cancelling."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, timedelta
+from datetime import date, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
-from icalendar import Calendar, Event
 from werkzeug.wrappers import Response
 
 from cart.quotes import reasons
 from cart.rules import monday_of, month_after, month_before
-from checkout import cancel, queries
+from checkout import agenda, cancel, queries
 from checkout.errors import CannotCancel, CreditChanged
 from checkout.queries import BookedMeal, OrderFacts, OrderMeal
 from checkout.views import the_buyer
-from shop.access import open_to, the_household_id
+from shop.access import open_to, open_to_all, the_household_id
 from shop.clock import paris_day, request_now
 from shop.database import reading, rows, transaction
 from shop.errors import NotFound
 from shop.french import month_name, plural
 from shop.money import format_euros
-from shop.web import whole_number
+from shop.web import link_to, whole_number
 from shop.words import gettext as _
 
 blueprint = Blueprint("orders", __name__)
@@ -94,26 +93,46 @@ def _why(meals: Sequence[OrderMeal]) -> list[tuple[str, int, list[str]]]:
 def order_calendar(number: str) -> Response:
     """The booked meals of an order, for one's own calendar."""
     found, meals, _payment = _load(number)
-    calendar = Calendar()
-    calendar.add("prodid", "-//Cantine Facile//FR")
-    calendar.add("version", "2.0")
-    for meal in meals:
-        if meal.state != "confirmed":
-            continue
-        event = Event()
-        event.add("uid", f"repas-{meal.id}@cantine-facile")
-        who = f"{meal.first_name} {meal.last_name}"
-        event.add("summary", _("%(service)s : %(who)s", service=meal.service_name, who=who))
-        event.add("dtstart", meal.day)
-        event.add("dtend", meal.day + timedelta(days=1))
-        event.add("dtstamp", found.placed_at.astimezone(UTC))
-        event.add("transp", "TRANSPARENT")
-        calendar.add_component(event)
+    name = _("Commande %(number)s", number=found.number)
     return Response(
-        calendar.to_ical(),
+        agenda.as_calendar(meals, found.placed_at, name),
         mimetype="text/calendar",
         headers={"Content-Disposition": f'attachment; filename="commande-{found.number}.ics"'},
     )
+
+
+@blueprint.get("/agenda/<token>.ics")
+@open_to_all
+def feed(token: str) -> Response:
+    """Everything that a household has booked, for the calendar that holds its private address."""
+    now = request_now()
+    with reading() as db:
+        household_id = agenda.household_of(db, token)
+        if household_id is None:
+            raise NotFound
+        today = paris_day(now)
+        meals = queries.booked_between(db, household_id, today - agenda.BACK, today + agenda.AHEAD)
+    return Response(agenda.as_calendar(meals, now, _("Cantine")), mimetype="text/calendar")
+
+
+@blueprint.post("/mes-reservations/agenda")
+@open_to("parents")
+def make_feed() -> Response:
+    """Give the family a private address for its calendar, a new one when it has one."""
+    with transaction() as db:
+        agenda.make_feed(db, the_household_id(), request_now())
+    flash(_("Voici votre adresse d’agenda : elle n’est qu’à vous."), "ok")
+    return redirect(url_for("orders.reservations", _anchor="agenda"), 303)
+
+
+@blueprint.post("/mes-reservations/agenda/retirer")
+@open_to("parents")
+def end_feed() -> Response:
+    """Let the private address open nothing any more."""
+    with transaction() as db:
+        agenda.end_feed(db, the_household_id())
+    flash(_("L’adresse d’agenda est retirée : elle n’ouvre plus rien."), "ok")
+    return redirect(url_for("orders.reservations", _anchor="agenda"), 303)
 
 
 class CalendarDay(NamedTuple):
@@ -160,6 +179,7 @@ def reservations() -> str:
     yesterday = begins - timedelta(days=1)
     with reading() as db:
         meals = queries.booked_between(db, the_household_id(), first, last)
+        token = agenda.feed_token(db, the_household_id())
     return render_template(
         "checkout/reservations.html",
         weeks=_grid(begins, last, meals) if any(meal.day >= begins for meal in meals) else [],
@@ -170,6 +190,7 @@ def reservations() -> str:
         after=month_after(first),
         today=today,
         now=now,
+        feed_url=link_to("orders.feed", token=token) if token else None,
     )
 
 

@@ -102,3 +102,15 @@ class Reservation(Row):
         Index("ix_reservations_service_day", "service_day_id"),
         Index("ix_reservations_household", "household_id", "service_day_id"),
     )
+
+
+class CalendarFeed(Row):
+    """The private address at which a household's own calendar reads its meals; making a new one ends the old."""
+
+    __tablename__ = "calendar_feeds"
+
+    household_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"), unique=True)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    token: Mapped[str] = mapped_column(Text)
+    """Sealed for the household: the family may read its address again."""
+    made_at: Mapped[datetime]

@@ -64,6 +64,9 @@ POLICY = """
     POST backoffice.call_day_off                office
     POST backoffice.carry_out                   office
     POST backoffice.take_back                   office
+    GET  orders.feed                            everybody
+    POST orders.make_feed                       parents
+    POST orders.end_feed                        parents
     GET  backoffice.requests                    office
     GET  backoffice.show_request                office
     GET  cart.book                              parents
