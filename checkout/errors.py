@@ -65,6 +65,22 @@ class PlaceJustTaken(Conflict):
         super().__init__(_("Une place vient d’être prise. Rien n’a été payé : vérifiez votre panier et recommencez."))
 
 
+class TwoAmounts(Refusal):
+    """One amount is ticked and another one typed: which of them is meant is for the person to say."""
+
+    def __init__(self, ticked_cents: int, typed_cents: int) -> None:
+        self.ticked_cents = ticked_cents
+        self.typed_cents = typed_cents
+        super().__init__(
+            _(
+                "Vous avez coché %(ticked)s et écrit %(typed)s. Gardez un seul montant : cochez « Autre montant », ou videz "
+                "le champ. Rien n’a été débité.",
+                ticked=format_euros(ticked_cents),
+                typed=format_euros(typed_cents),
+            )
+        )
+
+
 class CannotCancel(Refusal):
     """Some of the meals cannot be cancelled; then none is."""
 

@@ -7,10 +7,13 @@ from datetime import datetime
 
 from cart.queries import BasketMeal
 from cart.rules import is_late
-from checkout.errors import BasketRefused, EmptyBasket, TotalChanged
+from checkout.errors import BasketRefused, EmptyBasket, TotalChanged, TwoAmounts
 from shop.french import moment
-from shop.money import format_euros
+from shop.money import format_euros, parse_euros
 from shop.words import gettext as _
+
+ANOTHER_AMOUNT = "autre"
+"""What is ticked for the amount that is typed."""
 
 
 @dataclass(frozen=True)
@@ -100,3 +103,16 @@ def why_not_cancelled(state: str, who: str, day_words: str, deadline_at: datetim
             until=moment(deadline_at),
         )
     return None
+
+
+def amount_of_top_up(ticked: str, typed: str) -> int:
+    """The one amount, in cents, that a form of a top-up means. What is typed counts when its own choice is ticked, or none.
+
+    Raises `AmountRefused`, or `TwoAmounts` when the amount that is ticked is not the one that is typed: neither is chosen.
+    """
+    if ticked in ("", ANOTHER_AMOUNT):
+        return parse_euros(typed)
+    cents = parse_euros(ticked)
+    if typed and (typed_cents := parse_euros(typed)) != cents:
+        raise TwoAmounts(cents, typed_cents)
+    return cents

@@ -9,8 +9,9 @@ from cart.queries import BasketMeal, meals_of_basket, meals_of_household
 from cart.repricing import follow_who_eats
 from checkout import basket as baskets
 from checkout import card, place, queries, top_up
-from checkout.errors import BasketRefused, BelowMinimum, EmptyBasket, PlaceJustTaken, TotalChanged
+from checkout.errors import BasketRefused, BelowMinimum, EmptyBasket, PlaceJustTaken, TotalChanged, TwoAmounts
 from checkout.place import Buyer
+from checkout.rules import ANOTHER_AMOUNT, amount_of_top_up
 from payments.gateways import the_gateways
 from payments.gateways.base import GatewayRefused
 from shop.access import open_to, the_household_id, the_visitor
@@ -18,7 +19,7 @@ from shop.clock import request_now
 from shop.database import reading, rows, transaction
 from shop.errors import NotFound, Refusal
 from shop.french import plural
-from shop.money import AmountRefused, parse_euros
+from shop.money import AmountRefused
 from shop.web import whole_number
 from shop.words import gettext as _
 from wallet.errors import BalanceTooShort, TopUpRefused
@@ -205,26 +206,35 @@ def _after(found: queries.PaymentFacts) -> Response:
 @open_to("parents")
 def choose_top_up() -> str:
     """Choose how much to put into the wallet."""
-    return _top_up_page(None, "")
+    return _top_up_page(None, str(SUGGESTED_CENTS[0] // 100), "")
 
 
-def _top_up_page(error: str | None, typed: str) -> str:
+def _top_up_page(error: str | None, ticked: str, typed: str) -> str:
     with reading() as db:
         purses = top_up.purses(db, the_household_id())
-    return render_template("checkout/top_up.html", purses=purses, suggested=SUGGESTED_CENTS, error=error, typed=typed)
+    return render_template(
+        "checkout/top_up.html",
+        purses=purses,
+        suggested=SUGGESTED_CENTS,
+        another=ANOTHER_AMOUNT,
+        error=error,
+        ticked=ticked,
+        typed=typed,
+    )
 
 
 @blueprint.post("/recharger")
 @open_to("parents")
 def top_up_wallet() -> Response | tuple[str, int]:
     """Open a top-up and go to the payment page."""
-    typed, now, buyer = request.form.get("montant_libre", "").strip(), request_now(), the_buyer()
+    ticked, typed = request.form.get("montant", ""), request.form.get("montant_libre", "").strip()
+    now, buyer = request_now(), the_buyer()
     back_to_basket = request.form.get("panier") == "1"
     try:
-        cents = parse_euros(typed or request.form.get("montant", ""))
+        cents = amount_of_top_up(ticked, typed)
         with transaction() as db:
             opened = top_up.open_top_up(db, buyer, _number("regie"), cents, the_gateways(), back_to_basket, now)
         pay_url = card.start(opened, buyer.email, now)
-    except (AmountRefused, TopUpRefused, GatewayRefused) as refusal:
-        return _top_up_page(refusal.sentence, typed), refusal.status
+    except (AmountRefused, TwoAmounts, TopUpRefused, GatewayRefused) as refusal:
+        return _top_up_page(refusal.sentence, ticked or ANOTHER_AMOUNT, typed), refusal.status
     return redirect(pay_url or url_for("checkout.payment", key=opened.key), 303)

@@ -1,5 +1,5 @@
 /* Cantine Facile: what JavaScript adds to pages that already work without it.
-   Booking ticks and their total, showing a password, one press of a button at a time, printing, focus on errors. */
+   Booking ticks and their total, the one amount of a top-up, showing a password, one press of a button at a time, printing, focus on errors. */
 (() => {
   "use strict";
 
@@ -87,6 +87,41 @@
     count();
   }
 
+  // ---- Top-up: [data-top-up] is the form. The last choice is the only one: typing ticks "Autre montant", which has no
+  // data-cents, and ticking an amount empties the field. The button says the amount when it is one.
+  function topUp(form) {
+    const choices = Array.from(form.querySelectorAll("input[name=montant]"));
+    const another = choices.find((choice) => !choice.dataset.cents);
+    const typed = form.querySelector("input[name=montant_libre]");
+    const words = form.querySelector("[data-amount]");
+
+    function typedCents() {
+      const text = typed.value.replace(/\s/g, "").replace(/€$/, "").replace(",", ".");
+      return /^\d{1,7}(\.\d{1,2})?$/.test(text) ? Math.round(Number(text) * 100) : 0;
+    }
+
+    function say() {
+      const ticked = choices.find((choice) => choice.checked);
+      const cents = Number(ticked?.dataset.cents ?? typedCents());
+      words.hidden = !cents;
+      words.textContent = cents ? ` : ${euros.format(cents / 100)}` : "";
+    }
+
+    form.addEventListener("input", (event) => {
+      if (event.target === typed && typed.value.trim()) {
+        another.checked = true;
+      } else if (event.target === another) {
+        typed.focus();
+      } else if (event.target.dataset.cents) {
+        typed.value = "";
+      }
+      say();
+    });
+    // The browser fills a page that it comes back to after its scripts have run.
+    window.addEventListener("pageshow", say);
+    say();
+  }
+
   // ---- Password: the button appears only where it can work.
   function show(button) {
     const input = document.getElementById(button.dataset.show);
@@ -128,6 +163,7 @@
   }
 
   document.querySelectorAll("form[data-booking]").forEach(booking);
+  document.querySelectorAll("form[data-top-up]").forEach(topUp);
   document.querySelectorAll("button[data-show]").forEach(show);
   document.querySelectorAll("form[data-once]").forEach(once);
   document.querySelectorAll("[data-print]").forEach((button) => {

@@ -611,14 +611,25 @@ def _refused_basket(window: Window) -> None:
 
 page("recharger", "/recharger", DUPONT)
 page("recharger-sans-porte-monnaie", "/recharger", BEGINNER)
-submitted("recharger-erreur", "/recharger", "Payer par Carte Bancaire", DUPONT, montant_libre="1e9")
+submitted("recharger-erreur", "/recharger", re.compile("^Payer par Carte Bancaire"), DUPONT, montant_libre="1e9")
+
+
+@state("recharger-deux-montants", DUPONT)
+def _two_amounts(window: Window) -> None:
+    window.go("/recharger")
+    # As a page without scripts sends it.
+    window.page.get_by_role("radio", name="100,00 €").check()
+    window.evaluate("document.querySelector('[name=montant_libre]').value = '30'")
+    window.page.get_by_role("button", name=re.compile("^Payer par Carte Bancaire")).click()
+
+
 for _place, _name in enumerate(("en-cours", "abandonne", "refuse", "a-examiner", "expire")):
     _payment_page(_name, _place)
 
 
 def _sandbox(window: Window, card: str | None = None) -> None:
     window.go("/recharger")
-    window.button("Payer par Carte Bancaire").click()
+    window.page.get_by_role("button", name=re.compile("^Payer par Carte Bancaire")).click()
     window.page.wait_for_url("**/paiement-securise/**")
     if card is not None:
         window.page.get_by_role("button", name=re.compile(CARD[card])).click()

@@ -98,7 +98,7 @@ def approve(clerk: Window, name: str) -> None:
 def top_up(parent: Window) -> None:
     parent.page.get_by_role("link", name=re.compile("^Recharger mon crédit")).click()
     parent.page.get_by_role("radio", name="20,00 €").check()
-    parent.button("Payer par Carte Bancaire").click()
+    parent.page.get_by_role("button", name=re.compile("^Payer par Carte Bancaire")).click()
     expect(parent.heading("Payer 20,00 € par carte")).to_be_visible()
     parent.page.get_by_role("button", name=re.compile("^4242 4242 4242 4242")).click()
     expect(parent.heading("Mes crédits")).to_be_visible()

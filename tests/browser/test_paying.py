@@ -64,6 +64,28 @@ def test_what_is_missing_is_topped_up_and_the_basket_comes_back(window: OpenWind
     assert shop.findings() == []
 
 
+def test_the_last_amount_chosen_is_the_one_that_is_paid(window: OpenWindow, shop: Served) -> None:
+    parent = window()
+    parent.become("francoise.vidal@example.org")
+    parent.go("/recharger")
+    typed = parent.text_box("Autre montant, en euros")
+    hundred, another = (parent.page.get_by_role("radio", name=name) for name in ("100,00 €", "Autre montant"))
+    typed.fill("30")
+    expect(another).to_be_checked()
+    expect(parent.page.get_by_role("button", name="Payer par Carte Bancaire : 30,00 €")).to_be_visible()
+    hundred.check()
+    expect(typed).to_have_value("")
+    parent.page.get_by_role("button", name="Payer par Carte Bancaire : 100,00 €").click()
+    expect(parent.heading("Payer 100,00 € par carte")).to_be_visible()
+    parent.go("/recharger")
+    hundred.check()
+    another.check()
+    expect(typed).to_be_focused()
+    typed.press_sequentially("12,5")
+    parent.page.get_by_role("button", name="Payer par Carte Bancaire : 12,50 €").click()
+    expect(parent.heading("Payer 12,50 € par carte")).to_be_visible()
+
+
 def test_a_card_is_declined_then_confirmed_at_the_bank(window: OpenWindow, shop: Served) -> None:
     email = "bernard.chevalier@example.net"
     parent = window(desk=True)

@@ -273,6 +273,39 @@ def test_amounts_that_cannot_be(
     assert Picture(read) == before
 
 
+@pytest.mark.parametrize(
+    ("ticked", "typed", "cents"),
+    [("100", "", 10000), ("autre", "30", 3000), ("", "30", 3000), ("20", "20,00", 2000), ("100", " ", 10000)],
+)
+def test_one_choice_of_an_amount_counts(
+    town: Town,
+    client: FlaskClient,
+    submit: Submit,
+    family: Family,
+    read: OpenSession,
+    ticked: str,
+    typed: str,
+    cents: int,
+) -> None:
+    form = {"regie": town.regie_id, "montant": ticked, "montant_libre": typed}
+    assert submit(client, "/recharger", form).status_code == 303
+    with read() as db:
+        assert db.scalars(select(Payment.cents).order_by(Payment.id.desc())).first() == cents
+
+
+def test_two_amounts_at_once_are_not_chosen_between(
+    town: Town, client: FlaskClient, submit: Submit, family: Family, read: OpenSession
+) -> None:
+    before = Picture(read)
+    answer = submit(client, "/recharger", {"regie": town.regie_id, "montant": "100", "montant_libre": "30"})
+    assert answer.status_code == 422
+    assert "Vous avez coché 100,00\u00a0€ et écrit 30,00\u00a0€" in answer.text
+    # As it was sent: sending it again unread is refused again.
+    assert 'value="30"' in answer.text
+    assert re.search(r'value="100" [^>]*checked', answer.text)
+    assert Picture(read) == before
+
+
 def test_a_regie_one_has_nothing_to_do_with(
     town: Town, client: FlaskClient, submit: Submit, family: Family, read: OpenSession
 ) -> None:
