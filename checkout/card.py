@@ -9,7 +9,7 @@ import payments.operations
 from checkout.queries import PaymentFacts
 from checkout.settle import Outcome, give_up, settle
 from payments.gateways import the_gateways
-from payments.gateways.base import Asked, GatewayDown, GatewayRefused, Seen, Started
+from payments.gateways.base import Asked, GatewayDown, GatewayRefused, Seen, SeenState, Started
 from payments.models import Payment
 from shop.database import retried, transaction
 from shop.web import link_to
@@ -46,6 +46,17 @@ def start(payment: Payment, email: str, now: datetime) -> str | None:
         raise
     retried(lambda: _mark_sent(payment.id, started))
     return started.pay_url
+
+
+def look(payment: PaymentFacts) -> SeenState | None:
+    """What the provider says of a payment now, nothing of it kept; nothing when it cannot be asked or has no page for it."""
+    gateway = the_gateways().get(payment.provider)
+    if gateway is None or payment.provider_reference is None:
+        return None
+    try:
+        return gateway.fetch(payment.provider_reference).state
+    except (GatewayDown, GatewayRefused):
+        return None
 
 
 def ask_and_settle(payment: PaymentFacts, now: datetime) -> Outcome | None:

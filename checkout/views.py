@@ -1,5 +1,7 @@
 """The basket, the two ways to pay, the way back from the payment page."""
 
+from datetime import datetime
+
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
@@ -14,11 +16,12 @@ from checkout.place import Buyer
 from checkout.rules import ANOTHER_AMOUNT, amount_of_top_up
 from payments.gateways import the_gateways
 from payments.gateways.base import GatewayRefused
+from payments.rules import UNSETTLED
 from shop.access import open_to, the_household_id, the_visitor
 from shop.clock import request_now
 from shop.database import reading, rows, transaction
 from shop.errors import NotFound, Refusal
-from shop.french import plural
+from shop.french import hour, plural
 from shop.money import AmountRefused
 from shop.web import whole_number
 from shop.words import gettext as _
@@ -169,11 +172,15 @@ def _own_payment(key: str) -> queries.PaymentFacts:
 @blueprint.get("/paiement/<key>")
 @open_to("parents")
 def payment(key: str) -> str | Response:
-    """The state of a payment: never "failed" while it is not known."""
-    found = _own_payment(key)
+    """The state of a payment: never "failed" while it is not known, "not paid" only while its provider says so."""
+    found, back = _own_payment(key), request.args.get("retour") == "1"
     if found.state == "confirmed":
         return _after(found)
-    return render_template("checkout/payment.html", payment=found, back=request.args.get("retour") == "1")
+    # Whoever comes back from having paid was asked about a moment ago, and reads what is safest.
+    seen = card.look(found) if found.state in UNSETTLED and not back else None
+    if seen in ("paid", "expired"):
+        return redirect(url_for("checkout.come_back", key=key), 303)
+    return render_template("checkout/payment.html", payment=found, unpaid=seen == "open" and found.pay_url is not None)
 
 
 @blueprint.post("/paiement/<key>/verifier")
@@ -189,11 +196,21 @@ def verify(key: str) -> Response:
 @blueprint.post("/paiement/<key>/abandonner")
 @open_to("parents")
 def abandon(key: str) -> Response:
-    """Give the payment up; the meals stay in the basket."""
-    found = _own_payment(key)
-    if found.state in ("created", "sent"):
-        card.abandon(found, request_now())
+    """Give the payment up; the meals stay in the basket. Where the bank may still take it, that is said and nothing moves."""
+    found, now = _own_payment(key), request_now()
+    if found.state in UNSETTLED and card.abandon(found, now) in (None, "waiting"):
+        flash(_still_waits(found, now), "wait")
     return redirect(url_for("checkout.payment", key=key), 303)
+
+
+def _still_waits(found: queries.PaymentFacts, now: datetime) -> str:
+    if now >= found.expires_at:
+        return _("Votre banque n’a pas encore répondu : ce paiement ne peut pas être abandonné maintenant.")
+    return _(
+        "Votre banque n’a pas encore répondu : ce paiement ne peut pas être abandonné maintenant. Vous devriez être fixé "
+        "avant %(hour)s.",
+        hour=hour(found.expires_at),
+    )
 
 
 def _after(found: queries.PaymentFacts) -> Response:

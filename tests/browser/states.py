@@ -47,7 +47,13 @@ COOK = "cuisine@aiguilhe.example.org"
 CASHIER = "regie@agglo-lepuyenvelay.example.org"
 
 AIGUILHE, BLAVOZY, COUBON = "/reserver/aiguilhe/cantine", "/reserver/blavozy/cantine", "/reserver/coubon/cantine"
-CARD = {"succeeds": "4242 4242", "declined": "4000 0000 0000 0002", "challenge": "4000 0027", "late": "0077"}
+CARD = {
+    "succeeds": "4242 4242",
+    "declined": "4000 0000 0000 0002",
+    "challenge": "4000 0027",
+    "late": "0077",
+    "never": "0119",
+}
 LONG_NAME = "Éléonore-Élisabeth-Marie-Antoinette de la Roche-Jagu-Kerouartz-Penmarc’h"
 
 
@@ -625,6 +631,17 @@ def _two_amounts(window: Window) -> None:
 
 for _place, _name in enumerate(("en-cours", "abandonne", "refuse", "a-examiner", "expire")):
     _payment_page(_name, _place)
+
+
+@state("paiement-en-verification", ADULT)
+def _no_answer(window: Window) -> None:
+    _sandbox(window, "never")
+
+
+@state("paiement-pas-encore-abandonnable", ADULT)
+def _not_given_up(window: Window) -> None:
+    _sandbox(window, "never")
+    window.button("Abandonner ce paiement").click()
 
 
 def _sandbox(window: Window, card: str | None = None) -> None:

@@ -126,7 +126,7 @@ def test_a_payment_given_up_leaves_the_basket_and_one_that_comes_late_pays_it(wi
     parent.page.get_by_role("link", name="Abandonner et revenir à la boutique").click()
 
     # While it may still be paid, the basket is held and says so.
-    expect(parent.said("Paiement en cours de vérification")).to_be_visible()
+    expect(parent.said("Vous n’avez pas encore payé")).to_be_visible()
     parent.go("/panier")
     expect(parent.said("Un paiement par carte est en cours pour ce panier")).to_be_visible()
     expect(parent.page.get_by_role("button", name=TO_THE_BANK)).to_have_count(0)
@@ -141,6 +141,8 @@ def test_a_payment_given_up_leaves_the_basket_and_one_that_comes_late_pays_it(wi
     expect(parent.said("Paiement en cours de vérification")).to_be_visible()
     parent.button("Vérifier maintenant").click()
     expect(parent.said("Paiement en cours de vérification")).to_be_visible()
+    parent.button("Abandonner ce paiement").click()
+    expect(parent.said("ce paiement ne peut pas être abandonné maintenant")).to_be_visible()
     shop.clock.advance(timedelta(seconds=10))
     parent.button("Vérifier maintenant").click()
     expect(parent.heading("C’est réservé")).to_be_visible()

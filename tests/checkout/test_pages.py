@@ -10,8 +10,11 @@ from sqlalchemy import func, select
 from cart.models import Basket, BasketLine
 from catalog.models import ServiceDay
 from orders.models import Order, Reservation
+from payments.gateways.base import GatewayDown, GatewayRefused
+from payments.gateways.sandbox import SandboxGateway
 from payments.models import Payment
 from shop.clock import PARIS, StoppedClock
+from shop.french import hour
 from shop.models import Outbox
 from tests.conftest import CountStatements, OpenSession, SendLetters, SignIn, Submit
 from tests.factory import Family, Town
@@ -327,13 +330,93 @@ def test_card_held_abandoned_and_open_again(
     assert "Un paiement par carte est en cours" in html
     assert WALLET not in html
     assert submit(client, WALLET, {"panier": basket_id, "total": 1520}).status_code == 409
-    assert "Paiement en cours de vérification" in client.get(f"/paiement/{key}").text
+    assert "Vous n’avez pas encore payé" in client.get(f"/paiement/{key}").text
     assert submit(client, f"/paiement/{key}/abandonner", {}).status_code == 303
     assert "Rien n’a été débité" in client.get(f"/paiement/{key}").text
     with read() as db:
         assert set(db.scalars(select(Reservation.state))) == {"released"}
         assert db.scalars(select(Basket.state)).one() == "open"
     assert submit(client, WALLET, {"panier": basket_id, "total": 1520}).status_code == 303
+
+
+NEVER = "4000000000000119"
+WAITS, UNPAID = "Paiement en cours de vérification", "Vous n’avez pas encore payé"
+
+
+def to_the_bank(client: FlaskClient, submit: Submit, basket_id: int, read: OpenSession) -> tuple[str, str]:
+    """Go to pay a basket by card: the payment's key and the address of its page."""
+    page = submit(client, CARD, {"panier": basket_id, "total": 1520}).headers["Location"]
+    with read() as db:
+        return db.scalars(select(Payment.key).where(Payment.purpose == "order")).one(), page
+
+
+def test_a_payment_says_what_is_known_of_it(
+    client: FlaskClient, submit: Submit, family: Family, basket_id: int, read: OpenSession
+) -> None:
+    key, page = to_the_bank(client, submit, basket_id, read)
+    there = client.get(f"/paiement/{key}").text
+    assert [words in there for words in (UNPAID, "Reprendre le paiement")] == [True, True]
+    assert [words in there for words in (WAITS, "Vérifier maintenant")] == [False, False]
+    # Back from the bank, where a payment may be under way: what is safest.
+    assert WAITS in client.get(f"/paiement/{key}?retour=1").text
+    assert submit(client, page, {"test_card": NEVER}).status_code == 303
+    assert WAITS in client.get(f"/paiement/{key}").text
+    assert UNPAID not in client.get(f"/paiement/{key}").text
+
+
+@pytest.mark.parametrize("asked", [GatewayDown("sandbox", "away"), GatewayRefused("sandbox", "no")])
+def test_what_the_bank_does_not_say_is_not_said(
+    client: FlaskClient,
+    submit: Submit,
+    family: Family,
+    basket_id: int,
+    read: OpenSession,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: Exception,
+) -> None:
+    key, _page = to_the_bank(client, submit, basket_id, read)
+
+    def fail(_self: SandboxGateway, _reference: str) -> None:
+        raise asked
+
+    monkeypatch.setattr(SandboxGateway, "fetch", fail)
+    html = client.get(f"/paiement/{key}").text
+    assert WAITS in html
+    assert UNPAID not in html
+    before = Picture(read)
+    assert "n’a pas encore répondu" in submit(client, f"/paiement/{key}/abandonner", {}, follow_redirects=True).text
+    assert Picture(read) == before
+
+
+def test_a_payment_that_is_over_at_the_bank_is_settled_when_it_is_looked_at(
+    client: FlaskClient, submit: Submit, family: Family, basket_id: int, read: OpenSession, books_hold: None
+) -> None:
+    key, page = to_the_bank(client, submit, basket_id, read)
+    submit(client, page, {"test_card": "4242424242424242"})
+    answer = client.get(f"/paiement/{key}", follow_redirects=True)
+    assert "4 repas sont réservés et payés" in answer.text
+
+
+def test_a_payment_that_the_bank_has_not_answered_cannot_be_given_up(
+    client: FlaskClient,
+    submit: Submit,
+    sign_in: SignIn,
+    family: Family,
+    basket_id: int,
+    read: OpenSession,
+    clock: StoppedClock,
+) -> None:
+    key, page = to_the_bank(client, submit, basket_id, read)
+    submit(client, page, {"test_card": NEVER})
+    before = Picture(read)
+    html = submit(client, f"/paiement/{key}/abandonner", {}, follow_redirects=True).text
+    assert "Votre banque n’a pas encore répondu" in html
+    assert f"Vous devriez être fixé avant {hour(clock.now() + timedelta(minutes=30))}." in html
+    assert WAITS in html
+    assert Picture(read) == before
+    clock.moment += timedelta(minutes=31)
+    sign_in(client, family)
+    assert "n’a pas eu lieu" in submit(client, f"/paiement/{key}/abandonner", {}, follow_redirects=True).text
 
 
 def test_cancelling_shows_the_credit_and_gives_exactly_it(
