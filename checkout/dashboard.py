@@ -4,12 +4,13 @@ from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from catalog.models import Service, ServiceDay
 from checkout.queries import booked_between
 from enrolments.models import Enrolment
+from orders.models import Reservation
 from shop.clock import paris_day
 from shop.french import listing
 
@@ -25,7 +26,8 @@ class MealDay(NamedTuple):
 
 
 class Deadline(NamedTuple):
-    """The next instant at which booking closes for a day, and which day of which service that is."""
+    """The next instant at which booking closes for a day on which somebody of the family could still be booked, and which
+    day of which service that is."""
 
     at: datetime
     day: date
@@ -55,15 +57,30 @@ def look_ahead(db: Session, household_id: int, now: datetime) -> Dashboard:
         MealDay(day, listing(list(dict.fromkeys(meal.first_name for meal in meals))))
         for day, meals in groupby(booked, key=lambda meal: meal.day)
     ]
-    theirs = select(Enrolment.service_id).where(
-        Enrolment.household_id == household_id, Enrolment.state == "approved", Enrolment.valid_until >= today
+    is_booked = (
+        exists()
+        .where(
+            Reservation.service_day_id == ServiceDay.id,
+            Reservation.beneficiary_id == Enrolment.beneficiary_id,
+            Reservation.state.in_(("held", "confirmed")),
+        )
+        .correlate(ServiceDay, Enrolment)
+    )
+    somebody_may_be_booked = exists().where(
+        Enrolment.household_id == household_id,
+        Enrolment.service_id == ServiceDay.service_id,
+        Enrolment.state == "approved",
+        Enrolment.valid_from <= ServiceDay.day,
+        Enrolment.valid_until >= ServiceDay.day,
+        ~is_booked,
     )
     row = db.execute(
         select(ServiceDay.book_deadline_at, ServiceDay.day, Service.name)
         .join(Service, Service.id == ServiceDay.service_id)
         .where(
-            ServiceDay.service_id.in_(theirs),
+            somebody_may_be_booked,
             ServiceDay.is_open,
+            or_(ServiceDay.capacity.is_(None), ServiceDay.booked_count < ServiceDay.capacity),
             ServiceDay.day >= today,
             ServiceDay.day <= today + timedelta(days=60),
             ServiceDay.book_deadline_at > now,

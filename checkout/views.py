@@ -180,7 +180,12 @@ def payment(key: str) -> str | Response:
     seen = card.look(found) if found.state in UNSETTLED and not back else None
     if seen in ("paid", "expired"):
         return redirect(url_for("checkout.come_back", key=key), 303)
-    return render_template("checkout/payment.html", payment=found, unpaid=seen == "open" and found.pay_url is not None)
+    return render_template(
+        "checkout/payment.html",
+        payment=found,
+        unpaid=seen == "open" and found.pay_url is not None,
+        under_way=seen == "processing",
+    )
 
 
 @blueprint.post("/paiement/<key>/verifier")

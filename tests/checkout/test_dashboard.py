@@ -1,9 +1,12 @@
 """What "Mon compte" shows first."""
 
+import re
+
 from flask.testing import FlaskClient
 
 from checkout.jobs import verify_books
 from shop.clock import StoppedClock
+from shop.french import day_long
 from tests.conftest import CountStatements, OpenSession, SignIn
 from tests.factory import Town
 from wallet.models import LedgerAccount
@@ -26,6 +29,30 @@ def test_the_days_ahead_the_deadline_and_what_to_do(
     assert "2 repas attendent dans votre panier" in html
     assert "La mairie attend un complément" in html
     assert "Aucun repas réservé" not in html
+
+
+def test_the_deadline_is_of_a_day_on_which_somebody_is_not_booked(
+    town: Town, client: FlaskClient, sign_in: SignIn, clock: StoppedClock
+) -> None:
+    family = town.family(children=2, balance_cents=5000)
+    sign_in(client, family)
+    canteen = town.aiguilhe.canteen
+    first, second, third = canteen.open_days(clock.now())[:3]
+
+    def named() -> list[str]:
+        found = re.findall(
+            r"Prochaine date limite pour réserver : .*?, pour le repas du (.*?) \(", client.get("/mon-compte").text
+        )
+        return [words.replace("\u00a0", " ") for words in found]
+
+    assert named() == [day_long(first, False)]
+    town.paid_order(family, canteen, [first])
+    assert named() == [day_long(second, False)]
+    # One child of two is booked: the other still can be.
+    town.cancel(family, town.reservation_ids(town.paid_order(family, canteen, [second]))[0])
+    assert named() == [day_long(second, False)]
+    town.change_day(canteen, second, capacity=1)
+    assert named() == [day_long(third, False)]
 
 
 def test_the_nightly_job_counts_what_does_not_hold(town: Town, write: OpenSession) -> None:
