@@ -38,7 +38,12 @@ def order_paid(db: Session, facts: dict[str, Any]) -> Message:
     order = queries.get_order(db, facts["order_id"])
     meals = queries.meals_of_order(db, order.id)
     sheet = Sheet(
-        subject=_("%(meals)s réservés : commande %(number)s", meals=plural(len(meals), "repas"), number=order.number),
+        subject=ngettext(
+            "%(count)s repas réservé : commande %(number)s",
+            "%(count)s repas réservés : commande %(number)s",
+            len(meals),
+            number=order.number,
+        ),
         first_name=order.first_name,
         before=[_("C’est réservé et payé.")],
         things=_in_words(meals),
@@ -49,9 +54,11 @@ def order_paid(db: Session, facts: dict[str, Any]) -> Message:
         ],
         button=(link_to("orders.order", number=order.number), _("Voir la commande")),
         after=[
-            _(
+            ngettext(
+                "Ce repas peut être annulé avant le %(until)s : son prix revient dans votre porte-monnaie.",
                 "Chaque repas peut être annulé avant sa date limite (la première : %(until)s) : son prix revient "
                 "dans votre porte-monnaie.",
+                len(meals),
                 until=moment(min(meal.cancel_deadline_at for meal in meals)),
             )
         ],
