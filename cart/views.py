@@ -285,5 +285,5 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
             operations.add_lines(db, basket, lines)
             if any(asks_who_eats(right.grid) for child in children.values() for right in child.rights):
                 follow_who_eats(db, household_id, now)
-    flash(_("%(meals)s dans votre panier. Non payé = non réservé.", meals=plural(len(ticked), "repas")), "ok")
+    flash(_("%(meals)s dans votre panier.", meals=plural(len(ticked), "repas")), "ok")
     return redirect(url_for("checkout.basket"), 303)

@@ -35,8 +35,8 @@ class Product:
     reasons: list[str]
     """Why it costs what it costs."""
     meals: list[MealLine] = field(default_factory=list)
-    people: list[str] = field(default_factory=list)
-    days: list[date] = field(default_factory=list)
+    days_of: dict[str, list[date]] = field(default_factory=dict)
+    """Who eats when."""
 
     @property
     def quantity(self) -> int:
@@ -51,12 +51,25 @@ class Product:
         return sum(meal.problem is not None for meal in self.meals)
 
     @property
-    def beneficiaries(self) -> str:
-        return ", ".join(self.people)
+    def all_on_the_same_dates(self) -> bool:
+        return len({frozenset(days) for days in self.days_of.values()}) == 1
+
+    @property
+    def people(self) -> list[str]:
+        return list(self.days_of)
+
+    @property
+    def days(self) -> list[date]:
+        return sorted({day for days in self.days_of.values() for day in days})
 
     @property
     def dates(self) -> str:
         return days_in_words(self.days)
+
+    @property
+    def dates_of_each(self) -> list[tuple[str, str]]:
+        """ "Louane Dupont" and "7 et 8 décembre 2026"."""
+        return [(who, days_in_words(days)) for who, days in self.days_of.items()]
 
 
 @dataclass
@@ -128,9 +141,7 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
         product.meals.append(
             MealLine(meal.line_id, f"{who}, {day_long(meal.day)}", meal.quoted_cents, problems.get(meal.line_id))
         )
-        if who not in product.people:
-            product.people.append(who)
-        product.days.append(meal.day)
+        product.days_of.setdefault(who, []).append(meal.day)
     changed = any(
         meal.price is not None and meal.price.cents != meal.quoted_cents and meal.enrolment_id is not None
         for meal in meals

@@ -173,7 +173,8 @@ def _calendar_of_every_cell(shop: Served) -> None:
     hand = shop.client(FOUR_CHILDREN)
     days = sorted({code.partition(".")[2] for code in _free(hand, BLAVOZY) if code.partition(".")[2] < "2026-12"})
     codes = [code for code in _free(hand, BLAVOZY) if code.endswith(days[-1])]
-    hand.post(BLAVOZY, {"repas": codes[:3], "ajouter": "1"})
+    alone = next(code for code in _free(hand, BLAVOZY) if code.endswith(days[1]))
+    hand.post(BLAVOZY, {"repas": [*codes[:3], alone], "ajouter": "1"})
     blavozy = _of_service("blavozy").scalar_subquery()
     with shop.write() as db:
         strike = {"is_open": False, "closed_reason": "Grève annoncée du personnel communal de restauration scolaire"}
@@ -586,6 +587,7 @@ page("panier", "/panier", DUPONT)
 page("panier-vide", "/panier", BEGINNER)
 page("panier-solde-insuffisant", "/panier", SHORT)
 page("panier-a-corriger", "/panier", TROUBLED)
+page("panier-chacun-ses-dates", "/panier", FOUR_CHILDREN)
 page("panier-paiement-en-cours", "/panier", RICH)
 
 

@@ -7,8 +7,10 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
+from accounts.models import Beneficiary
 from cart.models import Basket, BasketLine
 from catalog.models import ServiceDay
+from checkout.basket import days_in_words
 from orders.models import Order, Reservation
 from payments.gateways.base import GatewayDown, GatewayRefused
 from payments.gateways.sandbox import SandboxGateway
@@ -99,6 +101,35 @@ def test_from_basket_to_confirmation(
     assert client.get("/panier").text.count("Votre panier est vide") == 1
 
 
+def test_the_basket_says_who_eats_when(
+    town: Town, client: FlaskClient, submit: Submit, family: Family, days: list[date], basket_id: int, read: OpenSession
+) -> None:
+    def said() -> str:
+        (words,) = re.findall(r'<tr class="basket-who"><td colspan="5"><p>(.*?)</p>', client.get("/panier").text)
+        return " ".join(words.replace("\u00a0", " ").split())
+
+    def take_out(child: int, day: date) -> None:
+        with read() as db:
+            of_day = select(BasketLine.id).join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)
+            line = db.scalar(of_day.where(BasketLine.beneficiary_id == child, ServiceDay.day == day))
+        assert submit(client, "/panier/retirer", {"ligne": line}).status_code == 303
+
+    (one, other), (first, second) = family.beneficiary_ids, days[:2]
+    with read() as db:
+        names = {child.id: f"{child.first_name} {child.last_name}" for child in db.scalars(select(Beneficiary))}
+    both = days_in_words([first, second])
+    assert said() == f"Bénéficiaires : {names[one]}, {names[other]}<br>Dates : {both}"
+    take_out(other, second)
+    assert said() == (
+        f'Bénéficiaires et dates :<br><span class="strong">{names[one]}</span> : {both}'
+        f'<br><span class="strong">{names[other]}</span> : {days_in_words([first])}'
+    )
+    take_out(other, first)
+    assert said() == f"Bénéficiaire : {names[one]}<br>Dates : {both}"
+    take_out(one, second)
+    assert said() == f"Bénéficiaire : {names[one]}<br>Date : {days_in_words([first])}"
+
+
 def test_a_second_click_gives_the_same_order(
     client: FlaskClient, submit: Submit, family: Family, basket_id: int, read: OpenSession
 ) -> None:
@@ -164,6 +195,18 @@ def test_another_familys_basket_order_and_payment_do_not_exist(
     for address in (*pages, f"/mes-reservations/annuler?repas={meal_id}"):
         assert client.get(address).status_code == 404, address
     assert Picture(read) == before
+
+
+def test_what_is_said_of_one_meal_is_in_the_singular(
+    town: Town, client: FlaskClient, submit: Submit, family: Family, days: list[date], letters: SendLetters
+) -> None:
+    basket_id = town.basket(family, town.aiguilhe.canteen, days[:1], children=family.beneficiary_ids[:1])
+    assert submit(client, WALLET, {"panier": basket_id, "total": 380}).status_code == 303
+    (letter,) = letters()
+    assert str(letter["Subject"]).startswith("1 repas réservé : commande")
+    body = letter.get_body(("plain",))
+    assert body is not None
+    assert "Ce repas peut être annulé avant le " in " ".join(body.get_content().split())
 
 
 def test_a_short_balance_says_what_is_missing_and_tops_it_up(
@@ -336,6 +379,7 @@ def test_card_held_abandoned_and_open_again(
     with read() as db:
         assert set(db.scalars(select(Reservation.state))) == {"released"}
         assert db.scalars(select(Basket.state)).one() == "open"
+    assert "Abandonnée, non payée" in client.get("/commandes").text
     assert submit(client, WALLET, {"panier": basket_id, "total": 1520}).status_code == 303
 
 

@@ -74,7 +74,7 @@ def test_two_children_and_two_dates_make_four_meals_and_15_20() -> None:
     (view,) = baskets(meals, BEFORE)
     (product,) = view.products
     assert (product.quantity, product.unit_cents, product.total_cents) == (4, 380, 1520)
-    assert product.beneficiaries == "Louane Dupont, Théo Dupont"
+    assert product.people == ["Louane Dupont", "Théo Dupont"]
     assert product.dates == "5 et 6 novembre 2026"
     assert view.problem_lines == []
 
