@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
 
+from accounts.models import HouseholdBeneficiary
 from catalog.models import Service, ServiceDay
 from checkout.queries import booked_between
 from enrolments.models import Enrolment
@@ -72,6 +73,9 @@ def look_ahead(db: Session, household_id: int, now: datetime) -> Dashboard:
         Enrolment.state == "approved",
         Enrolment.valid_from <= ServiceDay.day,
         Enrolment.valid_until >= ServiceDay.day,
+        HouseholdBeneficiary.household_id == household_id,
+        HouseholdBeneficiary.beneficiary_id == Enrolment.beneficiary_id,
+        HouseholdBeneficiary.archived_at.is_(None),
         ~is_booked,
     )
     row = db.execute(
