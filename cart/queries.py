@@ -160,6 +160,31 @@ def places_of(db: Rows, household_id: int, today: date) -> list[Place]:
     return [Place._make(row) for row in run(db, _PLACES_OF, household_id=household_id, today=today)]
 
 
+class Request(NamedTuple):
+    """A request for access that is not decided."""
+
+    first_name: str
+    state: str
+    """ "requested", or "to_complete" when the town hall waits for a paper."""
+    requested_at: datetime
+
+
+_REQUESTS = (
+    select(Beneficiary.first_name, Enrolment.state, Enrolment.requested_at)
+    .join(Beneficiary, Beneficiary.id == Enrolment.beneficiary_id)
+    .where(
+        Enrolment.household_id == bindparam("household_id"),
+        is_one_of(Enrolment.state, ["requested", "to_complete"]),
+    )
+    .order_by(Enrolment.requested_at, Enrolment.id)
+)
+
+
+def requests_of(db: Rows, household_id: int) -> list[Request]:
+    """What the household has asked for and the town hall has not decided."""
+    return [Request._make(row) for row in run(db, _REQUESTS, household_id=household_id)]
+
+
 STANDING = ("planned", "done")
 """Call-offs that hold: nothing more is booked for whom they concern."""
 

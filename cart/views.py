@@ -37,10 +37,11 @@ from shop.access import found_again_at, open_to, the_household_id
 from shop.clock import paris_day, request_now
 from shop.database import rows, transaction
 from shop.errors import NotFound
-from shop.french import day_long, plural
+from shop.french import day_long, day_plain, listing, plural
 from shop.statements import Rows
 from shop.web import whole_number
 from shop.words import gettext as _
+from shop.words import ngettext
 
 blueprint = Blueprint("cart", __name__)
 LONGEST_CODE = 20
@@ -53,9 +54,41 @@ def choose_service() -> str | Response:
     """The services that the family may book; the only one is opened at once."""
     with rows() as db:
         places = queries.places_of(db, the_household_id(), paris_day(request_now()))
+        requests = [] if places else queries.requests_of(db, the_household_id())
     if len(places) == 1:
         return redirect(url_for("cart.book", commune=places[0].commune_slug, service=places[0].service_slug))
-    return render_template("cart/choose.html", places=places)
+    return render_template("cart/choose.html", places=places, waits=_what_waits(requests))
+
+
+def _what_waits(requests: Sequence[queries.Request]) -> list[str]:
+    """A sentence for those whose request was sent on one day, and for those of whom a paper is asked."""
+    names: dict[tuple[str, date], list[str]] = {}
+    for request_ in requests:
+        day = paris_day(request_.requested_at)
+        names.setdefault((request_.state, day), []).append(request_.first_name)
+    sentences = []
+    for (state, day), found in names.items():
+        who = list(dict.fromkeys(found))
+        facts = {"who": listing(who), "day": day_plain(day).rsplit(" ", 1)[0]}
+        if state == "to_complete":
+            sentences.append(
+                ngettext(
+                    "La mairie attend un complément à votre demande pour %(who)s (envoyée le %(day)s).",
+                    "La mairie attend un complément à vos demandes pour %(who)s (envoyées le %(day)s).",
+                    len(who),
+                    **facts,
+                )
+            )
+        else:
+            sentences.append(
+                ngettext(
+                    "Votre demande pour %(who)s attend la validation de la mairie (envoyée le %(day)s).",
+                    "Vos demandes pour %(who)s attendent la validation de la mairie (envoyées le %(day)s).",
+                    len(who),
+                    **facts,
+                )
+            )
+    return sentences
 
 
 @dataclass
@@ -119,7 +152,13 @@ def _between(family: Sequence[Child], first: date, last: date) -> dict[int, Chil
     return {child.id: child for child in found if child is not None}
 
 
-def _page(choice: Choice, problems: Sequence[str] = (), kept: int = 0, lost: Sequence[str] = ()) -> str:
+def _page(
+    choice: Choice,
+    problems: Sequence[str] = (),
+    kept: int = 0,
+    lost: Sequence[str] = (),
+    to_basket: bool = False,
+) -> str:
     heads = grid.columns(choice.children, choice.terms.family.pupils)
     weeks = grid.weeks(
         choice.period,
@@ -155,6 +194,7 @@ def _page(choice: Choice, problems: Sequence[str] = (), kept: int = 0, lost: Seq
         this_month=f"mois:{max(choice.period.first, choice.today):%Y-%m}",
         this_week=f"semaine:{max(choice.period.first, choice.today).isoformat()}",
         problems=problems,
+        to_basket=to_basket,
         kept=kept,
         lost=lost,
         by_who_eats=any(asks_who_eats(right.grid) for child in choice.children.values() for right in child.rights),
@@ -226,7 +266,7 @@ def choose_meals(commune: str, service: str) -> str | Response | tuple[str, int]
         with rows() as db:
             choice = _load(db, the_household_id(), commune, service, code, ticked, request_now())
         sentences = [refusal.sentence, *(refusal.problems if isinstance(refusal, MealsRefused) else [])]
-        return _page(choice, sentences), refusal.status
+        return _page(choice, sentences, to_basket=isinstance(refusal, PaymentUnderWay)), refusal.status
 
 
 def _tick(choice: Choice, bulk: str) -> None:

@@ -90,9 +90,12 @@ def _any_completing(meals: list[BasketMeal]) -> bool:
 def remove() -> Response | tuple[str, int]:
     """Take single meals out of the basket."""
     lines = [number for number in map(whole_number, request.form.getlist("ligne")) if number is not None]
-    with transaction() as db:
-        removed = cart.operations.remove_lines(db, the_household_id(), lines, request_now())
-        follow_who_eats(db, the_household_id(), request_now())
+    try:
+        with transaction() as db:
+            removed = cart.operations.remove_lines(db, the_household_id(), lines, request_now())
+            follow_who_eats(db, the_household_id(), request_now())
+    except PaymentUnderWay as refusal:
+        return _basket_page(refusal), refusal.status
     if not removed:
         raise NotFound
     flash(_("%(meals)s hors du panier.", meals=plural(removed, "repas")), "ok")

@@ -532,6 +532,7 @@ submitted("service-ajouter-erreurs", "/mon-compte/services/ajouter?commune=coubo
 
 page("reserver", "/reserver", DUPONT)
 page("reserver-vide", "/reserver", BEGINNER)
+page("reserver-en-attente", "/reserver", WAITING)
 page("calendrier", AIGUILHE, DUPONT)
 page("calendrier-quatre-enfants", BLAVOZY, FOUR_CHILDREN)
 page("calendrier-semaine", f"{BLAVOZY}?periode=semaine:2026-11-23", FOUR_CHILDREN)
@@ -572,6 +573,13 @@ def _late_meals(window: Window) -> None:
         box.checked = number < 4;
         box.value = box.value.replace(/[.].*/, number % 2 ? ".2026-11-20" : ".2026-11-25");
     })""")
+    window.button("Ajouter au panier").click()
+
+
+@state("calendrier-paiement-en-cours", RICH)
+def _basket_being_paid(window: Window) -> None:
+    window.go("/reserver/polignac/cantine?periode=mois:2026-12")
+    window.page.locator("tbody input[name=repas]").first.check()
     window.button("Ajouter au panier").click()
 
 

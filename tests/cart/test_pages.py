@@ -246,6 +246,14 @@ def test_a_basket_being_paid_cannot_change(
     answer = submit(client, page, {"repas": codes(family, [second])})
     assert answer.status_code == 409
     assert "Un paiement par carte est en cours" in answer.text
+    (alert,) = re.findall(r'<div class="alert is-bad".*?<form', answer.text, re.DOTALL)
+    assert 'href="/panier"' in alert
+    assert "Reprendre le paiement" in client.get("/panier").text
+    with read() as db:
+        line_id = db.scalars(select(BasketLine.id)).first()
+    refused = submit(client, "/panier/retirer", {"ligne": line_id})
+    assert refused.status_code == 409
+    assert "Reprendre le paiement" in refused.text
     assert lines(read) == before
 
 
@@ -254,3 +262,22 @@ def test_families_without_and_with_one_service(town: Town, client: FlaskClient, 
     assert "Aucun service à réserver" in client.get("/reserver").text
     sign_in(client, town.family())
     assert client.get("/reserver").headers["Location"] == page
+
+
+def test_what_waits_is_said_where_nothing_can_be_booked_yet(
+    town: Town, client: FlaskClient, sign_in: SignIn, statements: CountStatements
+) -> None:
+    waiting = town.family(children=2, approved=False)
+    sign_in(client, waiting)
+    one, other = waiting.beneficiary_ids
+    town.enrol(waiting, one, town.aiguilhe.canteen, state="requested")
+    with statements() as seen:
+        html = client.get("/reserver").text
+    assert seen.count <= 3, seen
+    assert "Votre demande pour Louane attend la validation de la mairie (envoyée le 20 octobre)." in html
+    assert "Demandez l’accès" not in html
+    town.enrol(waiting, other, town.aiguilhe.canteen, state="requested")
+    town.enrol(waiting, other, town.aiguilhe.childcare, state="to_complete")
+    html = client.get("/reserver").text
+    assert "Vos demandes pour Louane et Théo attendent la validation" in html
+    assert "La mairie attend un complément à votre demande pour Théo" in html
