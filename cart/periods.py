@@ -28,22 +28,24 @@ class Period:
         return self.code.partition(":")[0]
 
 
-def read_period(code: str | None, today: date, holidays_end: date) -> Period:
-    """The period of an address; the current month (the next one in its last days) when it says nothing that is possible."""
+def read_period(code: str | None, today: date, holidays_end: date) -> Period | None:
+    """The period of an address; nothing when it says nothing that is possible."""
     kind, _colon, text = (code or "").partition(":")
     if kind == "vacances":
         return until_holidays(today, holidays_end)
     try:
         day = date.fromisoformat(f"{text}-01" if kind == "mois" else text)
     except ValueError:
-        return month(_usual_month(today), today)
+        return None
     if abs(day - today) > FURTHEST:
-        return month(_usual_month(today), today)
+        return None
     return week(day, today) if kind == "semaine" else month(day, today)
 
 
-def _usual_month(today: date) -> date:
-    return today + timedelta(days=7)
+def usual_periods(today: date) -> list[Period]:
+    """Where the page may open by itself: the current month and, in its last days, the next one."""
+    this, soon = month(today, today), month(today + timedelta(days=7), today)
+    return [this] if soon == this else [this, soon]
 
 
 def month(day: date, today: date) -> Period:

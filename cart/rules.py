@@ -135,6 +135,12 @@ def cell_state(day: DayState, has_right: bool, taken: Taken | None) -> CellState
     return taken or (day if has_right else "no_tariff")
 
 
+def can_be_had(child: Child, day: Day, taken: Mapping[Meal, Taken], now: datetime) -> bool:
+    """Whether the child can be booked on that day and is not yet."""
+    has_right = right_on(child, day.day) is not None
+    return cell_state(day_state(day, now), has_right, taken.get(Meal(child.id, day.day))) in BOOKABLE
+
+
 def why_not(state: CellState, child_name: str, day: Day) -> str:
     """The sentence for a meal that cannot be added."""
     facts = {"who": child_name, "day": day_long(day.day), "why": day.closed_reason or _("annulé par la mairie")}

@@ -10,18 +10,17 @@ from werkzeug.wrappers import Response
 from accounts.queries import owns_beneficiaries
 from cart import grid, operations, queries
 from cart.errors import MealsRefused, NothingChosen, PaymentUnderWay, TooManyMeals
-from cart.periods import Period, read_period
+from cart.periods import Period, read_period, usual_periods
 from cart.queries import Place
 from cart.quotes import NOBODY, Terms, asks_who_eats
 from cart.repricing import follow_who_eats
 from cart.rules import (
-    BOOKABLE,
     MOST_MEALS,
     Child,
     Day,
     Meal,
     Taken,
-    cell_state,
+    can_be_had,
     choose,
     day_state,
     had,
@@ -111,8 +110,7 @@ class Choice:
         day, child = self.days.get(meal.day), self.children.get(meal.beneficiary_id)
         if day is None or child is None:
             return False
-        has_right = right_on(child, meal.day) is not None
-        return cell_state(day_state(day, self.now), has_right, self.taken.get(meal)) in BOOKABLE
+        return can_be_had(child, day, self.taken, self.now)
 
     def cents(self, meal: Meal, eating: Mapping[date, Collection[int]]) -> int:
         """What a meal whose box can be ticked costs; `eating` names who of the family eats when."""
@@ -132,13 +130,30 @@ def _load(
         raise NotFound
     place, season, family = found
     holidays_end = until_the_holidays(today, season.holidays_start, season.year_end)
-    period = read_period(code, today, holidays_end)
+    asked = read_period(code, today, holidays_end)
+    periods = [asked] if asked else usual_periods(today)
     ticked_days = [meal.day for meal in ticked]
-    first, last = min([max(period.first, today), *ticked_days]), max([period.last, *ticked_days])
+    first, last = min([max(periods[0].first, today), *ticked_days]), max([periods[-1].last, *ticked_days])
     days, taken = queries.days_between(db, household_id, place.service_id, first, last)
-    children = _between(family, first, last)
+    period = _first_to_book(periods, days, family, taken, now)
+    children = _between(family, min([max(period.first, today), *ticked_days]), max([period.last, *ticked_days]))
     terms = _terms(db, household_id, place, children)
     return Choice(place, period, today, now, holidays_end, children, days, taken, ticked, terms)
+
+
+def _first_to_book(
+    periods: Sequence[Period],
+    days: Mapping[date, Day],
+    family: Sequence[Child],
+    taken: Mapping[Meal, Taken],
+    now: datetime,
+) -> Period:
+    """The first period in which somebody can still be booked; the last where there is none before it."""
+    for period in periods[:-1]:
+        ahead = [day for day in days.values() if period.first <= day.day <= period.last]
+        if any(can_be_had(child, day, taken, now) for day in ahead for child in family):
+            return period
+    return periods[-1]
 
 
 def _terms(db: Rows, household_id: int, place: Place, children: Mapping[int, Child]) -> Terms:

@@ -1,7 +1,7 @@
 """The booking page, from click to basket."""
 
 import re
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from flask.testing import FlaskClient
@@ -78,6 +78,29 @@ def test_what_is_ticked_goes_into_the_basket(
     # Once more changes nothing: what is in the basket already is skipped.
     assert submit(client, page, {"repas": codes(family, days)}).status_code == 303
     assert lines(read) == 4
+
+
+def test_the_calendar_opens_where_somebody_can_still_be_booked(
+    town: Town, client: FlaskClient, sign_in: SignIn, statements: CountStatements, page: str, clock: StoppedClock
+) -> None:
+    family = town.family(children=2, balance_cents=5000)
+
+    def title() -> str:
+        with statements() as seen:
+            html = client.get(page).text
+        assert seen.count <= 3, seen
+        (words,) = re.findall(r'class="period-name">(.*?)<', html)
+        return str(words)
+
+    # Two days of November can still be booked on the 25th: one child has the first of them.
+    clock.moment = datetime(2026, 11, 25, 7, tzinfo=UTC)
+    sign_in(client, family)
+    left = [day for day in town.aiguilhe.canteen.open_days(clock.now()) if day.month == 11]
+    assert title() == "Novembre 2026"
+    for day in left:
+        town.paid_order(family, town.aiguilhe.canteen, [day])
+    assert title() == "Décembre 2026"
+    assert "Novembre 2026" in client.get(f"{page}?periode=mois:2026-11").text
 
 
 def test_nothing_ticked_is_said(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cart.periods import FURTHEST, read_period
+from cart.periods import FURTHEST, month, read_period, usual_periods
 from cart.quotes import Terms
 from cart.rules import (
     AmbiguousPrice,
@@ -127,23 +127,28 @@ def test_every_problem_is_named_at_once_with_who_and_when() -> None:
         ("mois:2026-12", date(2026, 12, 1), date(2026, 12, 31)),
         ("semaine:2026-11-05", date(2026, 11, 2), date(2026, 11, 8)),
         ("vacances", date(2026, 11, 4), date(2026, 12, 18)),
-        (None, date(2026, 11, 1), date(2026, 11, 30)),
-        ("mois:2026-13", date(2026, 11, 1), date(2026, 11, 30)),
-        ("mois:9999-12", date(2026, 11, 1), date(2026, 11, 30)),
-        ("semaine:0001-01-01", date(2026, 11, 1), date(2026, 11, 30)),
-        ("siècle:2026", date(2026, 11, 1), date(2026, 11, 30)),
     ],
 )
-def test_periods(code: str | None, first: date, last: date) -> None:
+def test_periods(code: str, first: date, last: date) -> None:
     period = read_period(code, date(2026, 11, 4), date(2026, 12, 18))
+    assert period is not None
     assert (period.first, period.last) == (first, last)
+
+
+@pytest.mark.parametrize("code", [None, "", "mois:2026-13", "mois:9999-12", "semaine:0001-01-01", "siècle:2026"])
+def test_an_address_that_names_no_period(code: str | None) -> None:
+    assert read_period(code, date(2026, 11, 4), date(2026, 12, 18)) is None
+
+
+@pytest.mark.parametrize(("day", "codes"), [(23, ["mois:2026-11"]), (24, ["mois:2026-11", "mois:2026-12"])])
+def test_in_the_last_days_of_a_month_the_next_one_comes_up(day: int, codes: list[str]) -> None:
+    assert [period.code for period in usual_periods(date(2026, 11, day))] == codes
 
 
 def test_periods_end_somewhere() -> None:
     today = date(2026, 11, 4)
-    furthest = today + FURTHEST
-    assert read_period(f"mois:{furthest:%Y-%m}", today, today).after is None
-    assert read_period("mois:2026-11", today, today).before is None
+    assert month(today + FURTHEST, today).after is None
+    assert month(today, today).before is None
 
 
 @pytest.mark.parametrize(
