@@ -1,7 +1,7 @@
 """The basket and both ways to pay, by the pages."""
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 from flask.testing import FlaskClient
@@ -524,6 +524,19 @@ def test_cancelling_too_late_or_for_another_sum_moves_nothing(
     assert late.status_code == 422
     assert "il fallait annuler avant le" in late.text
     assert Picture(read) == before
+
+
+def test_each_meal_ahead_says_whether_it_can_be_cancelled(
+    town: Town, client: FlaskClient, sign_in: SignIn, family: Family, days: list[date], clock: StoppedClock
+) -> None:
+    town.paid_order(family, town.aiguilhe.canteen, days[:2])
+    assert client.get("/mes-reservations").text.count('<span class="meal-do">Annuler</span>') == 4
+    assert "Trop tard pour annuler" not in client.get("/mes-reservations").text
+    clock.moment = datetime.combine(days[0], time(6), PARIS).astimezone(UTC)
+    sign_in(client, family)
+    page = client.get("/mes-reservations").text
+    assert page.count("Trop tard pour annuler") + page.count('class="meal-do"') == 4
+    assert page.count("Trop tard pour annuler") >= 2
 
 
 @pytest.mark.parametrize("query", ["", "?repas=", "?repas=x", "?repas=-1", "?repas=" + "9" * 30, "?repas=999999"])
