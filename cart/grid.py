@@ -22,7 +22,7 @@ from cart.rules import (
     price_of,
     right_on,
 )
-from shop.french import day_long, day_plain, day_short, moment_short
+from shop.french import day_long, day_of_month, day_plain, day_short, moment_short
 from shop.money import format_euros
 from shop.words import gettext as _
 
@@ -64,6 +64,7 @@ class DayWords(NamedTuple):
     iso: str
     weekday: int
     short: str
+    """Without its month where the whole page is of that month."""
     long: str
     shut: str | None
     """Why nothing is served."""
@@ -146,7 +147,7 @@ def weeks(
             result.append(_week(monday, period))
         late = is_late(day.book_deadline_at, day.late_deadline_at, now)
         limit = day.late_deadline_at if late and day.late_deadline_at else day.book_deadline_at
-        words = _words(day.day, day.is_open, day.closed_reason, day.menu, limit, late)
+        words = _words(day.day, day.is_open, day.closed_reason, day.menu, limit, late, period.kind == "mois")
         boxes = _boxes(day, words, eaters, taken, ticked, terms, now) if day.is_open else []
         result[-1].rows.append(DayRow(words, boxes))
     return [week._replace(has_free=any(box.code for row in week.rows for box in row.boxes)) for week in result]
@@ -169,12 +170,18 @@ def _week(monday: date, period: Period) -> Week:
 
 @lru_cache(maxsize=8192)
 def _words(
-    day: date, is_open: bool, closed_reason: str | None, menu: str | None, limit_at: datetime, late: bool
+    day: date,
+    is_open: bool,
+    closed_reason: str | None,
+    menu: str | None,
+    limit_at: datetime,
+    late: bool,
+    in_its_month: bool,
 ) -> DayWords:
     return DayWords(
         day.isoformat(),
         day.isoweekday(),
-        day_short(day),
+        day_of_month(day) if in_its_month else day_short(day),
         day_long(day),
         None if is_open else (closed_reason or _("Fermé")),
         ", ".join(menu.splitlines()) if menu else None,

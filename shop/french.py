@@ -25,6 +25,12 @@ def day_short(day: date) -> str:
 
 
 @lru_cache(maxsize=4096)
+def day_of_month(day: date) -> str:
+    """ "jeu. 5": where its month stands beside it."""
+    return day_short(day).rsplit(" ", 1)[0]
+
+
+@lru_cache(maxsize=4096)
 def day_plain(day: date) -> str:
     """ "5 novembre 2026", "1er mars 2027"."""
     words = format_date(day, "d MMMM y", locale="fr")

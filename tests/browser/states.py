@@ -545,9 +545,11 @@ page("calendrier-sans-inscription", COUBON, DUPONT)
 @state("calendrier-plusieurs-pages", FOUR_CHILDREN)
 def _carried(window: Window) -> None:
     window.go(f"{BLAVOZY}?periode=mois:2026-12")
+    window.page.locator("summary").first.click()
     window.button("Tout cocher").click()
     window.button("Période suivante").click()
-    window.page.locator("summary").first.click()
+    for summary in window.page.locator("main summary").all():
+        summary.click()
 
 
 @state("calendrier-coche", DUPONT)

@@ -16,6 +16,7 @@ from shop import french
         (french.day_long(date(2026, 11, 5), False), "jeudi 5 novembre"),
         (french.day_short(date(2026, 11, 5)), "jeu. 5 nov."),
         (french.day_short(date(2026, 5, 1)), "ven. 1er mai"),
+        (french.day_of_month(date(2026, 5, 1)), "ven. 1er"),
         (french.day_plain(date(2027, 3, 1)), "1er mars 2027"),
         (french.day_plain(date(2026, 11, 21)), "21 novembre 2026"),
         (french.month_name(date(2026, 8, 3)), "août 2026"),
