@@ -104,7 +104,7 @@
       const ticked = choices.find((choice) => choice.checked);
       const cents = Number(ticked?.dataset.cents ?? typedCents());
       words.hidden = !cents;
-      words.textContent = cents ? ` : ${euros.format(cents / 100)}` : "";
+      words.textContent = cents ? `\u00a0: ${euros.format(cents / 100)}` : "";
     }
 
     form.addEventListener("input", (event) => {

@@ -121,8 +121,8 @@ def test_the_basket_says_who_eats_when(
     assert said() == f"Bénéficiaires : {names[one]}, {names[other]}<br>Dates : {both}"
     take_out(other, second)
     assert said() == (
-        f'Bénéficiaires et dates :<br><span class="strong">{names[one]}</span> : {both}'
-        f'<br><span class="strong">{names[other]}</span> : {days_in_words([first])}'
+        f'Bénéficiaires et dates :<br><span class="strong">{names[one]} :</span> {both}'
+        f'<br><span class="strong">{names[other]} :</span> {days_in_words([first])}'
     )
     take_out(other, first)
     assert said() == f"Bénéficiaire : {names[one]}<br>Dates : {both}"
