@@ -629,16 +629,22 @@ def _refused_basket(window: Window) -> None:
 
 page("recharger", "/recharger", DUPONT)
 page("recharger-sans-porte-monnaie", "/recharger", BEGINNER)
-submitted("recharger-erreur", "/recharger", re.compile("^Payer par Carte Bancaire"), DUPONT, montant_libre="1e9")
+
+
+@state("recharger-erreur", DUPONT)
+def _no_amount(window: Window) -> None:
+    window.go("/recharger")
+    window.page.locator("main [name=montant_libre]").first.fill("1e9")
+    window.page.get_by_role("button", name=re.compile("^Payer par Carte Bancaire")).first.click()
 
 
 @state("recharger-deux-montants", DUPONT)
 def _two_amounts(window: Window) -> None:
     window.go("/recharger")
     # As a page without scripts sends it.
-    window.page.get_by_role("radio", name="100,00 €").check()
+    window.page.get_by_role("radio", name="100,00 €").first.check()
     window.evaluate("document.querySelector('[name=montant_libre]').value = '30'")
-    window.page.get_by_role("button", name=re.compile("^Payer par Carte Bancaire")).click()
+    window.page.get_by_role("button", name=re.compile("^Payer par Carte Bancaire")).first.click()
 
 
 for _place, _name in enumerate(("en-cours", "abandonne", "refuse", "a-examiner", "expire")):
