@@ -231,10 +231,11 @@ def _after(found: queries.PaymentFacts) -> Response:
 @open_to("parents")
 def choose_top_up() -> str:
     """Choose how much to put into the wallet."""
-    return _top_up_page(None, str(SUGGESTED_CENTS[0] // 100), "")
+    return _top_up_page()
 
 
-def _top_up_page(error: str | None, ticked: str, typed: str) -> str:
+def _top_up_page(error: str | None = None, regie_id: int | None = None, ticked: str = "", typed: str = "") -> str:
+    """`regie_id` says in whose form `ticked` and `typed` were sent, and were wrong."""
     with reading() as db:
         purses = top_up.purses(db, the_household_id())
     return render_template(
@@ -242,7 +243,9 @@ def _top_up_page(error: str | None, ticked: str, typed: str) -> str:
         purses=purses,
         suggested=SUGGESTED_CENTS,
         another=ANOTHER_AMOUNT,
+        usual=str(SUGGESTED_CENTS[0] // 100),
         error=error,
+        regie_id=regie_id,
         ticked=ticked,
         typed=typed,
     )
@@ -261,5 +264,6 @@ def top_up_wallet() -> Response | tuple[str, int]:
             opened = top_up.open_top_up(db, buyer, _number("regie"), cents, the_gateways(), back_to_basket, now)
         pay_url = card.start(opened, buyer.email, now)
     except (AmountRefused, TwoAmounts, TopUpRefused, GatewayRefused) as refusal:
-        return _top_up_page(refusal.sentence, ticked or ANOTHER_AMOUNT, typed), refusal.status
+        page = _top_up_page(refusal.sentence, _number("regie"), ticked or ANOTHER_AMOUNT, typed)
+        return page, refusal.status
     return redirect(pay_url or url_for("checkout.payment", key=opened.key), 303)
