@@ -9,6 +9,7 @@ from shop.words import gettext as _
 
 FURTHEST = timedelta(days=500)
 LONGEST_AHEAD = timedelta(days=150)
+LONGEST_YEAR = timedelta(days=330)
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,17 @@ class Period:
 
     @property
     def kind(self) -> str:
-        """ "mois", "semaine" or "vacances"."""
+        """ "mois", "semaine", "vacances" or "annee"."""
         return self.code.partition(":")[0]
 
 
-def read_period(code: str | None, today: date, holidays_end: date) -> Period | None:
+def read_period(code: str | None, today: date, holidays_end: date, year_end: date) -> Period | None:
     """The period of an address; nothing when it says nothing that is possible."""
     kind, _colon, text = (code or "").partition(":")
     if kind == "vacances":
         return until_holidays(today, holidays_end)
+    if kind == "annee":
+        return until_summer(today, year_end)
     try:
         day = date.fromisoformat(f"{text}-01" if kind == "mois" else text)
     except ValueError:
@@ -79,3 +82,9 @@ def until_holidays(today: date, last: date) -> Period:
     """All days until the school holidays begin."""
     last = max(min(last, today + LONGEST_AHEAD), today)
     return Period("vacances", today, last, _("jusqu’au %(day)s", day=day_plain(last)), None, None)
+
+
+def until_summer(today: date, last: date) -> Period:
+    """All days until the school year ends."""
+    last = max(min(last, today + LONGEST_YEAR), today)
+    return Period("annee", today, last, _("toute l’année, jusqu’au %(day)s", day=day_plain(last)), None, None)

@@ -241,6 +241,52 @@ def month_before(first: date) -> date:
     return (first.replace(day=1) - timedelta(days=1)).replace(day=1)
 
 
+class Pattern(NamedTuple):
+    """Which of the days shown a parent means at once: of these children, weekdays and weeks; nothing named means all."""
+
+    children: frozenset[int] = frozenset()
+    weekdays: frozenset[int] = frozenset()
+    """ISO weekdays."""
+    weeks: Literal["", "paires", "impaires"] = ""
+    """Every other week, by its ISO number."""
+
+    def means(self, meal: Meal) -> bool:
+        """Whether the meal is one of them."""
+        week = meal.day.isocalendar().week
+        return (
+            (not self.children or meal.beneficiary_id in self.children)
+            and (not self.weekdays or meal.day.isoweekday() in self.weekdays)
+            and (not self.weeks or (week % 2 == 0) == (self.weeks == "paires"))
+        )
+
+
+def as_last_week(meals: Iterable[Meal], had_before: Iterable[Meal]) -> set[Meal]:
+    """Those of these meals whose child ate on the same weekday among `had_before`."""
+    usual = {(meal.beneficiary_id, meal.day.isoweekday()) for meal in had_before}
+    return {meal for meal in meals if (meal.beneficiary_id, meal.day.isoweekday()) in usual}
+
+
+def skipped(meals: Iterable[Meal], days: Mapping[date, Day], states: Mapping[Meal, CellState]) -> list[str]:
+    """Why meals of a pattern were left out, a sentence a reason: how many, and the reason of closed days."""
+    found: dict[str, int] = defaultdict(int)
+    for meal in meals:
+        state = states[meal]
+        if state == "closed":
+            found[days[meal.day].closed_reason or _("annulé par la mairie")] += 1
+        elif state in _SKIPPED:
+            found[_SKIPPED[state]] += 1
+    return [_("%(count)d : %(why)s", count=count, why=why) for why, count in found.items()]
+
+
+_SKIPPED: Mapping[CellState, str] = {
+    "booked": _("déjà réservé"),
+    "basket": _("déjà dans le panier"),
+    "full": _("complet"),
+    "late": _("hors délai"),
+    "no_tariff": _("non inscrit ce jour-là"),
+}
+
+
 def until_the_holidays(today: date, holidays_start: date | None, year_end: date | None) -> date:
     """The last day before the next school holidays, or of the school year; in two months where neither is known."""
     ends = [holidays_start - timedelta(days=1)] if holidays_start else []

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any, cast
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
@@ -16,17 +17,23 @@ from cart.quotes import NOBODY, Terms, asks_who_eats
 from cart.repricing import follow_who_eats
 from cart.rules import (
     MOST_MEALS,
+    CellState,
     Child,
     Day,
     Meal,
+    Pattern,
     Taken,
+    as_last_week,
     can_be_had,
+    cell_state,
     choose,
     day_state,
     had,
+    monday_of,
     price_of,
     read_meal,
     right_on,
+    skipped,
     until_the_holidays,
     who_eats,
 )
@@ -99,11 +106,17 @@ class Choice:
     today: date
     now: datetime
     holidays_end: date
+    year_end: date
     children: Mapping[int, Child]
     days: Mapping[date, Day]
     taken: Mapping[Meal, Taken]
     ticked: set[Meal]
     terms: Terms
+
+    def state_of(self, meal: Meal) -> CellState:
+        """The state of the box of a meal of the family on a service day."""
+        child, day = self.children[meal.beneficiary_id], self.days[meal.day]
+        return cell_state(day_state(day, self.now), right_on(child, meal.day) is not None, self.taken.get(meal))
 
     def is_free(self, meal: Meal) -> bool:
         """Whether the box of this meal can be ticked."""
@@ -130,7 +143,8 @@ def _load(
         raise NotFound
     place, season, family = found
     holidays_end = until_the_holidays(today, season.holidays_start, season.year_end)
-    asked = read_period(code, today, holidays_end)
+    year_end = season.year_end or holidays_end
+    asked = read_period(code, today, holidays_end, year_end)
     periods = [asked] if asked else usual_periods(today)
     ticked_days = [meal.day for meal in ticked]
     first, last = min([max(periods[0].first, today), *ticked_days]), max([periods[-1].last, *ticked_days])
@@ -138,7 +152,7 @@ def _load(
     period = _first_to_book(periods, days, family, taken, now)
     children = _between(family, min([max(period.first, today), *ticked_days]), max([period.last, *ticked_days]))
     terms = _terms(db, household_id, place, children)
-    return Choice(place, period, today, now, holidays_end, children, days, taken, ticked, terms)
+    return Choice(place, period, today, now, holidays_end, year_end, children, days, taken, ticked, terms)
 
 
 def _first_to_book(
@@ -173,6 +187,7 @@ def _page(
     kept: int = 0,
     lost: Sequence[str] = (),
     to_basket: bool = False,
+    left_out: Sequence[str] = (),
 ) -> str:
     heads = grid.columns(choice.children, choice.terms.family.pupils)
     weeks = grid.weeks(
@@ -203,6 +218,8 @@ def _page(
         columns=heads,
         weekdays=[(number, words) for number, words in grid.WEEKDAYS if str(number) in choice.place.weekdays],
         holidays_end=choice.holidays_end,
+        year_end=choice.year_end,
+        left_out=left_out,
         carried=carried,
         meals=len(free),
         cents=sum(costs.values()),
@@ -250,8 +267,8 @@ def _ticked_in_form() -> set[Meal]:
 
 def _period_asked_for() -> str | None:
     """The code of the period that a button of the form turns to, or else of the one that it was sent from."""
-    if request.form.get("cocher") == "vacances":
-        return "vacances"
+    if request.form.get("cocher") in ("vacances", "annee"):
+        return request.form["cocher"]
     code = request.form.get("aller") or request.args.get("periode")
     return code if code and len(code) <= LONGEST_CODE else None
 
@@ -273,8 +290,8 @@ def choose_meals(commune: str, service: str) -> str | Response | tuple[str, int]
     if bulk or "aller" in request.form:
         with rows() as db:
             choice = _load(db, the_household_id(), commune, service, code, ticked, request_now())
-        _tick(choice, bulk or "")
-        return _page(choice)
+            before = _last_week(db, choice) if bulk == "comme" else set()
+        return _page(choice, left_out=_tick(choice, bulk or "", before))
     try:
         return _add(commune, service, ticked)
     except (MealsRefused, NothingChosen, TooManyMeals, PaymentUnderWay) as refusal:
@@ -284,33 +301,60 @@ def choose_meals(commune: str, service: str) -> str | Response | tuple[str, int]
         return _page(choice, sentences, to_basket=isinstance(refusal, PaymentUnderWay)), refusal.status
 
 
-def _tick(choice: Choice, bulk: str) -> None:
-    """Tick or untick what a button without JavaScript asks for: "tout", "rien", "jours", "vacances", "semaine:<Monday>"."""
-    chosen = set(map(whole_number, request.form.getlist("enfants")))
-    weekdays = set(map(whole_number, request.form.getlist("jours")))
+def _last_week(db: Rows, choice: Choice) -> set[Meal]:
+    """What the family had in the last week before today in which it had anything, of the last four."""
+    monday = monday_of(choice.today)
+    first, last = monday - timedelta(days=28), monday - timedelta(days=1)
+    _days, taken = queries.days_between(db, the_household_id(), choice.place.service_id, first, last)
+    meals = had(taken)
+    newest = max((monday_of(meal.day) for meal in meals), default=None)
+    return {meal for meal in meals if monday_of(meal.day) == newest}
+
+
+def _tick(choice: Choice, bulk: str, before: set[Meal]) -> list[str]:
+    """Tick or untick what a button without JavaScript asks for: "tout", "rien", "jours", "vacances", "annee", "comme" (as in
+    the last week, `before`), "semaine:<Monday>". A sentence for each reason for which days of a pattern were left out."""
     what, _colon, monday = bulk.partition(":")
-    shown = {
+    if what == "rien":
+        choice.ticked.clear()
+        return []
+    meant = {
         Meal(child_id, day)
         for day in choice.days
         if choice.today <= day and choice.period.first <= day <= choice.period.last
         for child_id in choice.children
     }
-    if what == "rien":
-        choice.ticked.clear()
-        return
-    if what in ("tout", "jours", "vacances"):
-        shown = {meal for meal in shown if not chosen or meal.beneficiary_id in chosen}
-    if what in ("jours", "vacances"):
-        shown = {meal for meal in shown if meal.day.isoweekday() in weekdays}
     if what == "semaine":
-        shown = {meal for meal in shown if (meal.day - timedelta(days=meal.day.weekday())).isoformat() == monday}
-    if what in ("tout", "jours", "vacances", "semaine"):
-        free = {meal for meal in shown if choice.is_free(meal)}
-        # A week's button works as it does with JavaScript: all ticked already means untick.
-        if what == "semaine" and free <= choice.ticked:
-            choice.ticked -= free
-        else:
-            choice.ticked |= free
+        meant = {meal for meal in meant if monday_of(meal.day).isoformat() == monday}
+    elif what in ("tout", "jours", "vacances", "annee", "comme"):
+        asked = _pattern(by_days=what in ("jours", "vacances", "annee"))
+        meant = {meal for meal in meant if asked.means(meal)}
+        if what == "comme":
+            meant = as_last_week(meant, before)
+    else:
+        return []
+    free = {meal for meal in meant if choice.is_free(meal)}
+    # A week's button works as it does with JavaScript: all ticked already means untick.
+    if what == "semaine" and free <= choice.ticked:
+        choice.ticked -= free
+        return []
+    choice.ticked |= free
+    left = meant - free
+    return skipped(sorted(left), choice.days, {meal: choice.state_of(meal) for meal in left})
+
+
+def _pattern(by_days: bool) -> Pattern:
+    """The pattern that the form means."""
+    numbers = {
+        name: frozenset(filter(None, map(whole_number, request.form.getlist(name)))) for name in ("enfants", "jours")
+    }
+    weeks = request.form.get("semaines", "")
+    return Pattern(
+        numbers["enfants"],
+        # No weekday chosen means none, not all.
+        (numbers["jours"] or frozenset({0})) if by_days else frozenset(),
+        cast("Any", weeks) if by_days and weeks in ("paires", "impaires") else "",
+    )
 
 
 def _add(commune: str, service: str, ticked: set[Meal]) -> Response:

@@ -55,18 +55,22 @@
     }
 
     // The boxes a button speaks of: those inside data-tick (a CSS selector; empty for all), of the children chosen in the
-    // boxes named by data-tick-children, on the weekdays chosen in the boxes named by data-tick-weekdays.
+    // boxes named by data-tick-children, on the weekdays chosen in the boxes named by data-tick-weekdays, in the weeks (all,
+    // even or odd) chosen by data-tick-weeks.
     function aim(button) {
       const chosen = (name) => new Set(Array.from(form.querySelectorAll(`input[name="${name}"]:checked`), (i) => i.value));
-      const { tick, tickChildren, tickWeekdays } = button.dataset;
+      const { tick, tickChildren, tickWeekdays, tickWeeks } = button.dataset;
       const children = tickChildren ? chosen(tickChildren) : null;
       const weekdays = tickWeekdays ? chosen(tickWeekdays) : null;
+      const parity = tickWeeks ? form.querySelector(`input[name="${tickWeeks}"]:checked`)?.value : "";
+      const fits = (box) => !parity || (Number(box.closest("[data-week]")?.dataset.week) % 2 === 0) === (parity === "paires");
       return boxes.filter(
         (box) =>
           !box.disabled &&
           (!tick || box.closest(tick)) &&
           (!children || children.has(childOf(box))) &&
-          (!weekdays || weekdays.has(box.closest("[data-weekday]")?.dataset.weekday)),
+          (!weekdays || weekdays.has(box.closest("[data-weekday]")?.dataset.weekday)) &&
+          fits(box),
       );
     }
 

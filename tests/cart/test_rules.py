@@ -127,17 +127,18 @@ def test_every_problem_is_named_at_once_with_who_and_when() -> None:
         ("mois:2026-12", date(2026, 12, 1), date(2026, 12, 31)),
         ("semaine:2026-11-05", date(2026, 11, 2), date(2026, 11, 8)),
         ("vacances", date(2026, 11, 4), date(2026, 12, 18)),
+        ("annee", date(2026, 11, 4), date(2027, 7, 2)),
     ],
 )
 def test_periods(code: str, first: date, last: date) -> None:
-    period = read_period(code, date(2026, 11, 4), date(2026, 12, 18))
+    period = read_period(code, date(2026, 11, 4), date(2026, 12, 18), date(2027, 7, 2))
     assert period is not None
     assert (period.first, period.last) == (first, last)
 
 
 @pytest.mark.parametrize("code", [None, "", "mois:2026-13", "mois:9999-12", "semaine:0001-01-01", "siècle:2026"])
 def test_an_address_that_names_no_period(code: str | None) -> None:
-    assert read_period(code, date(2026, 11, 4), date(2026, 12, 18)) is None
+    assert read_period(code, date(2026, 11, 4), date(2026, 12, 18), date(2027, 7, 2)) is None
 
 
 @pytest.mark.parametrize(("day", "codes"), [(23, ["mois:2026-11"]), (24, ["mois:2026-11", "mois:2026-12"])])
