@@ -490,6 +490,8 @@ class Booked(NamedTuple):
     class_name: str | None
     diet: str
     tariff_label: str
+    excused: bool
+    """The family has said that the child is ill; the meal stays due."""
 
 
 def booked_on(db: Session, commune_ids: Collection[int], day: date) -> dict[int, list[Booked]]:
@@ -504,6 +506,7 @@ def booked_on(db: Session, commune_ids: Collection[int], day: date) -> dict[int,
             Beneficiary.class_name,
             Beneficiary.diet,
             Tariff.label,
+            Reservation.attendance == "absent_excused",
         )
         .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
         .join(Service, Service.id == ServiceDay.service_id)

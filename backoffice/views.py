@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 
 from backoffice import queries, rules
 from backoffice.forms import DecisionForm, QuotientForm
+from checkout import sickness
 from enrolments import operations, quotients
 from enrolments.forms import whole
 from enrolments.operations import Desk
@@ -190,6 +191,17 @@ def note_quotient(household_id: int) -> Answer:
     return redirect(url_for("backoffice.family", household_id=household_id), 303)
 
 
+@blueprint.post("/maladies/<int:leave_id>/certificat")
+@open_to("office")
+def see_paper(leave_id: int) -> Response:
+    """Note that the certificate of an illness was seen."""
+    with transaction() as db:
+        here = sorted(reach_for(db, "decide").communes("decide"))
+        household_id = sickness.see_paper(db, here, leave_id, the_visitor().account_id, request_now())
+    flash(_("Certificat noté comme vu."), "ok")
+    return redirect(url_for("backoffice.family", household_id=household_id), 303)
+
+
 def _family(household_id: int, failed: QuotientForm | None) -> str:
     today = paris_day(request_now())
     with reading() as db:
@@ -201,10 +213,13 @@ def _family(household_id: int, failed: QuotientForm | None) -> str:
         contacts = queries.contacts_of(db, household_id)
         members = queries.members_of(db, here, household_id)
         known = quotients.quotients_of(db, here, household_id)
+        leaves = sickness.leaves_of(db, sorted(here), household_id)
     return render_template(
         "backoffice/family.html",
         reach=reach,
         known=known,
+        leaves=leaves,
+        may_decide=reach.may("decide"),
         forms=_quotient_forms(reach, asked, known, failed, today),
         asked=asked,
         household_id=household_id,

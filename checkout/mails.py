@@ -81,6 +81,31 @@ def meals_cancelled(db: Session, facts: dict[str, Any]) -> Message:
     return write(sheet)
 
 
+def child_sick(db: Session, facts: dict[str, Any]) -> Message:
+    """A family has said that a child is ill."""
+    ended, due = (queries.meals_by_id(db, facts[name]) if facts[name] else [] for name in ("credited", "due"))
+    after = (
+        [_("La mairie demande un certificat médical : vous pouvez le lui envoyer plus tard.")] if facts["paper"] else []
+    )
+    sheet = Sheet(
+        subject=_("Enfant malade : c’est noté"),
+        first_name=None,
+        before=[_("La cantine est prévenue. Bon rétablissement.")],
+        things=[
+            *(_("%(meal)s : annulé", meal=_meal_words(meal)) for meal in ended),
+            *(_("%(meal)s : reste dû", meal=_meal_words(meal)) for meal in due),
+        ],
+        facts=[(_("Recrédité sur votre porte-monnaie"), format_euros(facts["credit_cents"]))],
+        button=(link_to("orders.reservations"), _("Voir mes réservations")),
+        after=after,
+    )
+    return write(sheet)
+
+
+def _meal_words(meal: OrderMeal) -> str:
+    return f"{meal.first_name} {meal.last_name}, {day_long(meal.day)}"
+
+
 KINDS = {"strike": _("grève"), "closure": _("fermeture"), "outing": _("sortie")}
 
 
@@ -184,6 +209,7 @@ LETTERS: dict[str, Composer] = {
     "order_paid": order_paid,
     "meals_cancelled": meals_cancelled,
     "meals_called_off": meals_called_off,
+    "child_sick": child_sick,
     "topped_up": topped_up,
     "late_payment": late_payment,
     "double_payment": double_payment,

@@ -1,6 +1,6 @@
 """Tables of orders."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -114,3 +114,22 @@ class CalendarFeed(Row):
     token: Mapped[str] = mapped_column(Text)
     """Sealed for the household: the family may read its address again."""
     made_at: Mapped[datetime]
+
+
+class SickLeave(Row):
+    """Days on which a family has said that a child is ill; whether the town hall wants a certificate, and has seen it."""
+
+    __tablename__ = "sick_leaves"
+
+    household_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"), index=True)
+    beneficiary_id: Mapped[int] = mapped_column(Key, ForeignKey("beneficiaries.id"))
+    first_day: Mapped[date]
+    last_day: Mapped[date]
+    told_at: Mapped[datetime]
+    told_by_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
+    paper: Mapped[bool]
+    """Whether a service asks for a certificate."""
+    paper_seen_at: Mapped[datetime | None]
+    paper_seen_by_id: Mapped[int | None] = mapped_column(Key, ForeignKey("accounts.id"))
+
+    __table_args__ = (CheckConstraint("last_day >= first_day", name="days"),)

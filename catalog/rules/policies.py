@@ -168,6 +168,14 @@ def contradictions(rules: Rules, weekdays: Collection[int], kind: str) -> Iterat
                 yield ("late", "until"), _("pour le %(day)s, le hors délai ferme avant d’ouvrir", day=name)
 
 
+def is_credited_when_sick(sickness: Sickness | None, place: int, limit: datetime | None, now: datetime) -> bool:
+    """Whether a sick child's meal is credited: announced before its limit, and after the days of carence.
+
+    `place` counts the serving days of the illness before that of the meal.
+    """
+    return sickness is not None and place >= sickness.carence_days and limit is not None and now < limit
+
+
 def late_sentences(policies: Policies) -> list[str]:
     """What parents read about booking after the deadline."""
     late = policies.late

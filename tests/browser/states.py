@@ -995,3 +995,26 @@ def _call_off_planned(window: Window) -> None:
     _call_off(window, "Le restaurant scolaire est fermé, prévoyez un repas.", "Cantine Coubon", "2026-12-15")
     if window.page.get_by_role("button", name="Confirmer l’annulation").count():
         window.button("Confirmer l’annulation").click()
+
+
+# --- a sick child ---
+
+page("enfant-malade", "/mes-reservations/malade", FOUR_CHILDREN)
+
+
+@state("enfant-malade-repas", DUPONT)
+def _sick(window: Window) -> None:
+    window.go("/mes-reservations/malade")
+    window.page.get_by_label("Au", exact=True).fill("2026-11-27")
+    window.button("Voir les repas").click()
+
+
+page("enfant-malade-refus", "/mes-reservations/malade?enfant=1&du=2020-01-01", DUPONT)
+
+
+@state("calendrier-toute-l-annee", FOUR_CHILDREN)
+def _whole_year(window: Window) -> None:
+    window.go(AIGUILHE)
+    window.page.locator("summary").filter(has_text="Cocher plusieurs jours").click()
+    window.page.get_by_label("impaires", exact=True).check()
+    window.page.get_by_role("button", name=re.compile("toute l’année")).click()

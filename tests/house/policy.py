@@ -65,6 +65,9 @@ POLICY = """
     POST backoffice.carry_out                   office
     POST backoffice.take_back                   office
     GET  orders.feed                            everybody
+    GET  orders.sick_child                      parents
+    POST orders.tell_sick_child                 parents
+    POST backoffice.see_paper                   office
     POST orders.make_feed                       parents
     POST orders.end_feed                        parents
     GET  backoffice.requests                    office

@@ -14,7 +14,7 @@ from werkzeug.routing import Rule
 
 from checkout import call_off
 from checkout.call_off import Affected, Plan, Scope
-from orders.models import Order
+from orders.models import Order, SickLeave
 from payments.models import Payment
 from shop.access import audience_of, open_to_all
 from shop.database import Base
@@ -72,6 +72,17 @@ def world(town: Town, write: OpenSession) -> World:
         called_off = call_off.plan(
             db, Plan(outing, "outing", "Sortie au lac."), Affected(0, 0, 0), clerk.account_id, town.now
         )
+        leave_id = add(
+            db,
+            SickLeave,
+            household_id=family.household_id,
+            beneficiary_id=family.beneficiary_ids[0],
+            first_day=days[0],
+            last_day=days[0],
+            told_at=town.now,
+            told_by_id=family.account_id,
+            paper=True,
+        )
         number = db.scalars(select(Order.number).where(Order.id == order_id)).one()
         key, reference = db.execute(
             select(Payment.key, Payment.provider_reference).where(Payment.id == payment_id)
@@ -90,6 +101,7 @@ def world(town: Town, write: OpenSession) -> World:
         "token": "x" * 43,
         "session_id": 1,
         "call_off_id": called_off,
+        "leave_id": leave_id,
         "beneficiary_id": family.beneficiary_ids[0],
     }
     return World(town, family, town.family(), clerk, samples)

@@ -1,0 +1,202 @@
+"""A sick child: due or credited by the rules of the service, shown before the click, told to the kitchen."""
+
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import select, update
+
+from catalog.models import Service
+from checkout.errors import CreditChanged
+from checkout.place import Buyer
+from checkout.sickness import meals_when_sick, tell_sick
+from orders.models import Reservation, SickLeave
+from shop.clock import StoppedClock, paris_instant
+from shop.errors import NotFound
+from tests.conftest import BooksHold, OpenSession, SendLetters, SignIn, Submit, as_typed
+from tests.factory import Family, Town
+from wallet.models import LedgerAccount
+
+ANNOUNCE = {"at": "09:00", "days_before": 0, "counted": "calendar"}
+
+
+def rule(carence: int = 0, paper: bool = False) -> dict[str, Any]:
+    return {"credit": "full", "sickness": {"carence_days": carence, "announce": ANNOUNCE, "paper": paper}}
+
+
+class Home:
+    """A child with four paid meals, ill from the first of them on."""
+
+    def __init__(self, town: Town, write: OpenSession, read: OpenSession) -> None:
+        self.town, self.write, self.read = town, write, read
+        self.canteen = town.aiguilhe.canteen
+        self.days = self.canteen.open_days(town.now)[:4]
+        self.family = town.family(children=2, balance_cents=10_000)
+        town.paid_order(self.family, self.canteen, self.days)
+        self.child = self.family.beneficiary_ids[0]
+        self.illness = (self.days[0], self.days[3])
+
+    def rules(self, policies: dict[str, Any]) -> None:
+        with self.write() as db:
+            db.execute(update(Service).where(Service.id == self.canteen.id).values(policies=policies))
+
+    @property
+    def buyer(self) -> Buyer:
+        return Buyer(self.family.household_id, self.family.account_id, self.family.email)
+
+    def tell(self, now: datetime, seen: int | None = None, family: Family | None = None) -> int:
+        with self.write() as db:
+            return tell_sick(db, self.buyer, (family or self.family).beneficiary_ids[0], self.illness, seen, now)
+
+    def credits(self, now: datetime) -> list[int]:
+        with self.read() as db:
+            meals = meals_when_sick(db, self.family.household_id, self.child, self.illness, now)
+        return [meal.credit_cents for meal in meals]
+
+    def balance(self) -> int:
+        with self.read() as db:
+            account = LedgerAccount.id == self.family.wallet_id
+            return db.scalars(select(LedgerAccount.balance_cents).where(account)).one()
+
+    def meals(self) -> list[tuple[str, str]]:
+        with self.read() as db:
+            rows = db.execute(
+                select(Reservation.state, Reservation.attendance)
+                .where(Reservation.beneficiary_id == self.child)
+                .order_by(Reservation.service_day_id)
+            )
+            return [(state, attendance) for state, attendance in rows]
+
+
+@pytest.fixture
+def home(town: Town, write: OpenSession, read: OpenSession) -> Home:
+    return Home(town, write, read)
+
+
+def morning(day: date, hour: int, minute: int = 0) -> datetime:
+    return paris_instant(day, time(hour, minute))
+
+
+@pytest.mark.parametrize(
+    ("policies", "hour", "expected"),
+    [
+        # The first two are past their ordinary limit (two days before), the last two are not.
+        ({"credit": "full"}, 8, [0, 0, 380, 380]),
+        (rule(), 8, [380, 380, 380, 380]),
+        (rule(), 9, [0, 380, 380, 380]),
+        (rule(carence=1), 8, [0, 380, 380, 380]),
+        (rule(carence=2), 8, [0, 0, 380, 380]),
+        # What may still be cancelled is credited, carence or not.
+        (rule(carence=4), 8, [0, 0, 380, 380]),
+    ],
+)
+def test_each_meal_is_due_or_credited_by_the_rule(
+    home: Home, policies: dict[str, Any], hour: int, expected: list[int]
+) -> None:
+    home.rules(policies)
+    with home.write() as db:
+        for place, day in enumerate(home.days):
+            limit = morning(home.days[0], 7) if place < 2 else morning(day, 7)
+            db.execute(
+                update(Reservation)
+                .where(Reservation.service_day_id == home.canteen.day_ids[day])
+                .values(cancel_deadline_at=limit)
+            )
+    assert home.credits(morning(home.days[0], hour)) == expected
+
+
+def test_what_is_credited_is_cancelled_and_the_rest_is_excused(
+    home: Home, letters: SendLetters, clock: StoppedClock, books_hold: BooksHold
+) -> None:
+    home.rules(rule(carence=1, paper=True))
+    clock.moment = morning(home.days[0], 8)
+    now, before = morning(home.days[0], 8), home.balance()
+    assert home.tell(now) == 3 * 380
+    assert home.meals() == [("confirmed", "absent_excused"), *[("cancelled", "expected")] * 3]
+    assert home.balance() == before + 3 * 380
+    (told,) = [letter for letter in letters() if "Enfant malade" in str(letter["Subject"])]
+    assert "certificat médical" in told.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    books_hold()
+    # Told again, nothing more happens to the money.
+    assert home.tell(now) == 0
+    assert home.balance() == before + 3 * 380
+    books_hold()
+
+
+def test_a_credit_that_changed_meanwhile_changes_nothing(home: Home, books_hold: BooksHold) -> None:
+    home.rules(rule())
+    before = home.balance()
+    with pytest.raises(CreditChanged):
+        home.tell(morning(home.days[0], 9), seen=4 * 380)
+    assert (home.balance(), home.meals()) == (before, [("confirmed", "expected")] * 4)
+    with home.read() as db:
+        assert db.scalars(select(SickLeave.id)).all() == []
+    books_hold()
+
+
+def test_another_familys_child_does_not_exist(home: Home) -> None:
+    with pytest.raises(NotFound):
+        home.tell(home.town.now, family=home.town.family())
+
+
+def test_on_a_telephone(
+    home: Home,
+    client: FlaskClient,
+    sign_in: SignIn,
+    submit: Submit,
+    clock: StoppedClock,
+    books_hold: BooksHold,
+) -> None:
+    home.rules(rule(carence=1))
+    clock.moment = morning(home.days[0], 8)
+    sign_in(client, home.family)
+    assert "/mes-reservations/malade" in client.get("/mes-reservations").text
+    address = f"/mes-reservations/malade?enfant={home.child}&du={home.days[0]}&au={home.days[3]}"
+    page = as_typed(client.get(address).text)
+    assert "reste dû : jour de carence" in page
+    assert "11,40\u00a0€" in page
+    form = {"enfant": home.child, "du": str(home.days[0]), "au": str(home.days[3]), "credit": 1140}
+    assert submit(client, "/mes-reservations/malade", form | {"credit": 1520}).status_code == 422
+    assert submit(client, "/mes-reservations/malade", form).status_code == 303
+    assert home.meals()[0] == ("confirmed", "absent_excused")
+    assert "Aucun repas réservé" not in client.get(address).text
+    # The kitchen sees who stays at home.
+    sign_in(client, home.town.clerk(role="kitchen"))
+    assert "1 enfant malade ne viendra pas." in client.get(f"/mairie/jour?date={home.days[0]}").text
+    books_hold()
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [("2026-11-18", "2026-11-18"), ("2026-12-02", "2026-12-01"), ("2026-11-20", "2027-06-01"), ("hier", "demain")],
+)
+def test_days_that_make_no_sense_are_told(
+    home: Home, client: FlaskClient, sign_in: SignIn, first: str, last: str
+) -> None:
+    sign_in(client, home.family)
+    answer = client.get(f"/mes-reservations/malade?enfant={home.child}&du={first}&au={last}")
+    assert answer.status_code == 422
+    assert 'role="alert"' in answer.text
+
+
+def test_a_clerk_notes_the_certificate_once(
+    home: Home, client: FlaskClient, sign_in: SignIn, submit: Submit, clock: StoppedClock
+) -> None:
+    home.rules(rule(paper=True))
+    home.tell(morning(home.days[0], 8))
+    with home.read() as db:
+        leave = db.scalars(select(SickLeave.id)).one()
+    stranger, clerk = home.town.clerk(home.town.coubon), home.town.clerk()
+    sign_in(client, stranger)
+    assert submit(client, f"/mairie/maladies/{leave}/certificat").status_code == 404
+    sign_in(client, clerk)
+    page = f"/mairie/familles/{home.family.household_id}"
+    assert "Certificat vu" in client.get(page).text
+    for _click in range(2):
+        assert submit(client, f"/mairie/maladies/{leave}/certificat").status_code == 303
+        clock.moment += timedelta(minutes=1)
+    with home.read() as db:
+        seen = db.execute(select(SickLeave.paper_seen_at, SickLeave.paper_seen_by_id)).one()
+    assert seen.paper_seen_by_id == clerk.account_id
+    assert seen.paper_seen_at == clock.moment - timedelta(minutes=2)
