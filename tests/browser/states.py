@@ -1012,7 +1012,7 @@ def _sick(window: Window) -> None:
 page("enfant-malade-refus", "/mes-reservations/malade?enfant=1&du=2020-01-01", DUPONT)
 
 
-@state("calendrier-toute-l-annee", FOUR_CHILDREN)
+@state("calendrier-toute-l-annee", DUPONT)
 def _whole_year(window: Window) -> None:
     window.go(AIGUILHE)
     window.page.locator("summary").filter(has_text="Cocher plusieurs jours").click()
