@@ -439,7 +439,7 @@ def refresh_days(db: Session, service_id: int, from_day: date, until_day: date, 
             _shut(db, zone, commune_id, service_id),
         )
     )
-    calendar = Calendar([plan.day for plan in planned if plan.closed_reason is None], _public_holidays(db))
+    calendar = Calendar([plan.day for plan in planned if plan.closed_reason is None], public_holidays(db))
 
     added: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
@@ -593,7 +593,8 @@ def _known_days(db: Session, service_id: int, from_day: date, until_day: date) -
     return {row.day: row for row in rows}
 
 
-def _public_holidays(db: Session) -> frozenset[date]:
+def public_holidays(db: Session) -> frozenset[date]:
+    """Every public holiday that is known."""
     rows = db.execute(select(Holiday.first_day, Holiday.last_day).where(Holiday.zone.is_(None)))
     return frozenset(first + timedelta(days=n) for first, last in rows for n in range((last - first).days + 1))
 

@@ -18,13 +18,13 @@ import wallet.operations
 from accounts.models import Account, Beneficiary, HouseholdMember
 from cart.queries import STANDING, concerns
 from catalog.models import CallOff, Closure, Commune, Service, ServiceDay
+from checkout.cancel import credit_entry
 from checkout.errors import AlreadyCalledOff, CallOffChanged, TooLateToTakeBack
 from orders.models import Order, Reservation
 from shop import audit
 from shop.database import TRIES, lock, reading, transaction
 from shop.errors import Busy, NotFound
 from shop.outbox import Letter, post_all
-from wallet.operations import AccountRef, Entry
 
 TIME_TO_TAKE_BACK = timedelta(minutes=10)
 
@@ -277,15 +277,7 @@ def _cancel(db: Session, found: CallOff, day: ServiceDay, meals: Sequence[_Meal]
     )
     regie_id = _regie_of(db, day.service_id)
     entries = [
-        Entry(
-            kind="cancelled_meal",
-            key=f"cancelled_meal:reservation:{meal.id}",
-            regie_id=regie_id,
-            postings=((AccountRef("sales"), -meal.cents), (AccountRef("wallet", meal.household_id), meal.cents)),
-            order_id=meal.order_id,
-            reservation_id=meal.id,
-            account_id=found.asked_by_id,
-        )
+        credit_entry(meal.id, meal.order_id, regie_id, meal.household_id, meal.cents, found.asked_by_id)
         for meal in meals
         if meal.cents
     ]

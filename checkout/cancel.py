@@ -103,7 +103,11 @@ def cancel_reservations(
     ids = [meal.id for meal in meals]
     orders.operations.cancel_lines(db, ids, buyer.account_id, now)
     for regie_id in sorted({meal.regie_id for meal in meals}):
-        entries = [_credit(meal, buyer) for meal in meals if meal.regie_id == regie_id and meal.credit_cents]
+        entries = [
+            credit_entry(meal.id, meal.order_id, regie_id, buyer.household_id, meal.credit_cents, buyer.account_id)
+            for meal in meals
+            if meal.regie_id == regie_id and meal.credit_cents
+        ]
         if entries:
             wallet.operations.enter_all(db, entries, now)
     digest = hashlib.sha256(",".join(map(str, sorted(ids))).encode()).hexdigest()[:32]
@@ -112,16 +116,16 @@ def cancel_reservations(
     return credit
 
 
-def _credit(meal: SoldMeal, buyer: Buyer) -> Entry:
+def credit_entry(
+    reservation_id: int, order_id: int, regie_id: int, household_id: int, cents: int, account_id: int
+) -> Entry:
+    """The entry that gives the money of a cancelled meal back to the household's wallet."""
     return Entry(
         kind="cancelled_meal",
-        key=f"cancelled_meal:reservation:{meal.id}",
-        regie_id=meal.regie_id,
-        postings=(
-            (AccountRef("sales"), -meal.credit_cents),
-            (AccountRef("wallet", buyer.household_id), meal.credit_cents),
-        ),
-        order_id=meal.order_id,
-        reservation_id=meal.id,
-        account_id=buyer.account_id,
+        key=f"cancelled_meal:reservation:{reservation_id}",
+        regie_id=regie_id,
+        postings=((AccountRef("sales"), -cents), (AccountRef("wallet", household_id), cents)),
+        order_id=order_id,
+        reservation_id=reservation_id,
+        account_id=account_id,
     )

@@ -14,9 +14,11 @@ from sqlalchemy.orm import Session
 import orders.operations
 import wallet.operations
 from accounts.models import Beneficiary, HouseholdBeneficiary
-from catalog.models import Commune, Holiday, Service, ServiceDay
+from catalog.models import Commune, Service, ServiceDay
+from catalog.operations import public_holidays
 from catalog.rules.deadlines import Calendar, deadline
 from catalog.rules.policies import Policies, is_credited_when_sick
+from checkout.cancel import credit_entry
 from checkout.errors import CreditChanged
 from checkout.place import Buyer
 from orders.models import Order, Reservation, SickLeave
@@ -25,7 +27,6 @@ from shop.database import lock
 from shop.errors import NotFound, Refusal
 from shop.outbox import Letter, post
 from shop.words import gettext as _
-from wallet.operations import AccountRef, Entry
 
 LONGEST = timedelta(days=60)
 LOOK_BACK = timedelta(days=60)
@@ -96,8 +97,7 @@ def meals_when_sick(
 
 def _calendars(db: Session, service_ids: set[int], first: date, last: date) -> dict[int, Calendar]:
     """What the limits of these services count on."""
-    off = db.execute(select(Holiday.first_day, Holiday.last_day).where(Holiday.zone.is_(None)))
-    holidays = frozenset(begin + timedelta(days=n) for begin, end in off for n in range((end - begin).days + 1))
+    holidays = public_holidays(db)
     served: dict[int, list[date]] = {service_id: [] for service_id in service_ids}
     rows = db.execute(
         select(ServiceDay.service_id, ServiceDay.day)
@@ -211,18 +211,7 @@ def _cancel(db: Session, buyer: Buyer, meals: Sequence[SickMeal], now: datetime)
         )
     for regie_id in sorted({meal.regie_id for meal in meals}):
         entries = [
-            Entry(
-                kind="cancelled_meal",
-                key=f"cancelled_meal:reservation:{meal.id}",
-                regie_id=regie_id,
-                postings=(
-                    (AccountRef("sales"), -meal.credit_cents),
-                    (AccountRef("wallet", buyer.household_id), meal.credit_cents),
-                ),
-                order_id=meal.order_id,
-                reservation_id=meal.id,
-                account_id=buyer.account_id,
-            )
+            credit_entry(meal.id, meal.order_id, regie_id, buyer.household_id, meal.credit_cents, buyer.account_id)
             for meal in meals
             if meal.regie_id == regie_id and meal.credit_cents
         ]

@@ -147,7 +147,8 @@ def _elements_postgresql(element: _Elements, compiler: SQLCompiler, **options: A
 
 
 @compiles(_Item, "sqlite")
-def _item_sqlite(element: _Item, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_Word, "sqlite")
+def _item_sqlite(element: _Item | _Word, compiler: SQLCompiler, **options: Any) -> str:
     value, place = (compiler.process(clause, **options) for clause in element.clauses)
     return f"json_extract({value}, '$[{place}]')"
 
@@ -156,12 +157,6 @@ def _item_sqlite(element: _Item, compiler: SQLCompiler, **options: Any) -> str:
 def _item_postgresql(element: _Item, compiler: SQLCompiler, **options: Any) -> str:
     value, place = (compiler.process(clause, **options) for clause in element.clauses)
     return f"({value} ->> {place})::bigint"
-
-
-@compiles(_Word, "sqlite")
-def _word_sqlite(element: _Word, compiler: SQLCompiler, **options: Any) -> str:
-    value, place = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"json_extract({value}, '$[{place}]')"
 
 
 @compiles(_Word, "postgresql")
