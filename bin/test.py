@@ -62,8 +62,8 @@ def steps() -> list[Step]:
         tests("postgresql", "postgresql", "not browser and not race", workers),
         tests("races-sqlite", "sqlite", "race and not browser", 0),
         tests("races-postgresql", "postgresql", "race and not browser", 0),
-        # Two browsers at most, and each file whole in one of them: its tests share a shop.
-        tests("browser", "sqlite", "browser", min(workers, 2), "--dist=loadfile"),
+        # Two browsers at most; tests/browser/conftest.py says which tests stay together.
+        tests("browser", "sqlite", "browser", min(workers, 2), "--dist=loadgroup"),
     ]
 
 

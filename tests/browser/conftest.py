@@ -17,10 +17,13 @@ expect.set_options(timeout=20_000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here needs a browser."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.browser)
+    """Everything here needs a browser. The tests of a file share a shop, so they stay in one process; the many states that
+    axe judges are dealt out to two."""
+    here = [item for item in items if Path(__file__).parent in item.path.parents]
+    for number, item in enumerate(here):
+        item.add_marker(pytest.mark.browser)
+        half = number % 2 if item.path.stem == "test_axe" else 0
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{half}"))
 
 
 @pytest.fixture(scope="session")
