@@ -12,6 +12,7 @@ from backoffice.forms import CallOffForm
 from backoffice.views import Answer, blueprint, reach_for
 from checkout import call_off
 from checkout.call_off import Affected, Plan, Scope
+from checkout.errors import TooLateToTakeBack
 from checkout.mails import KINDS
 from shop.access import open_to, the_visitor
 from shop.clock import paris_day, request_now
@@ -47,6 +48,7 @@ def _page(form: CallOffForm, refused: str = "", affected: Affected | None = None
         form=form,
         refused=refused,
         affected=affected,
+        reviewed=_reviewed(form),
         known=known,
         kinds=KINDS,
         chosen_service=dict(services).get(form.service.data, ""),
@@ -64,7 +66,8 @@ def call_day_off() -> Answer:
     seen = [whole_number(request.form.get(name)) for name in ("meals", "families", "cents")]
     meals, families, cents = seen
     try:
-        if meals is None or families is None or cents is None or "revoir" in request.form:
+        reviewed = request.form.get("vu") == _reviewed(form)
+        if meals is None or families is None or cents is None or not reviewed or "revoir" in request.form:
             with reading() as db:
                 found = call_off.affected(db, _scope(db, form))
             return _page(form, affected=found)
@@ -77,6 +80,12 @@ def call_day_off() -> Answer:
         return _page(form, refusal.sentence), refusal.status
     flash(_("Annulation prévue dans 10 minutes : vous pouvez la retirer jusque-là."), "ok")
     return redirect(url_for("backoffice.call_offs"), 303)
+
+
+def _reviewed(form: CallOffForm) -> str:
+    """What the clerk was shown the consequences of: a confirmation of anything else is shown first."""
+    parts = (form.service.data, form.day.data, form.school.data or 0, (form.class_name.data or "").lower())
+    return "/".join(map(str, parts))
 
 
 def _scope(db: Session, form: CallOffForm) -> Scope:
@@ -114,6 +123,8 @@ def carry_out(call_off_id: int) -> Response:
     with reading() as db:
         _own(db, call_off_id)
     meals = call_off.carry_out_now(call_off_id, request_now())
+    if meals is None:
+        raise TooLateToTakeBack
     flash(
         ngettext(
             "%(count)s repas annulé et crédité ; les familles sont prévenues.",

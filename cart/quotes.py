@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from catalog.rules.policies import Policies
@@ -135,7 +136,7 @@ def reasons(basis: str | None, cents: int, tariff_label: str, valid_from: date, 
                 ordinary=format_euros(facts["ordinary"]),
             )
         )
-        if surcharge.percent is not None:
+        if surcharge.percent is not None and facts["ordinary"] * Decimal(surcharge.percent) % 100:
             found.append(_("Arrondi une fois, au centime le plus proche."))
     if facts.get("cost_price") is not None:
         found.append(cap_words(facts["ordinary"], facts["cost_price"]))

@@ -275,7 +275,7 @@ def skipped(meals: Iterable[Meal], days: Mapping[date, Day], states: Mapping[Mea
             found[days[meal.day].closed_reason or _("annulé par la mairie")] += 1
         elif state in _SKIPPED:
             found[_SKIPPED[state]] += 1
-    return [_("%(count)d : %(why)s", count=count, why=why) for why, count in found.items()]
+    return [_("%(count)d repas : %(why)s", count=count, why=why) for why, count in found.items()]
 
 
 _SKIPPED: Mapping[CellState, str] = {

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from catalog.export import read_catalogue, write_town
-from catalog.models import Service
+from catalog.models import Commune, Regie, Service
 from catalog.operations import (
     ImportReport,
     describe_moved,
@@ -47,7 +47,19 @@ class _Undone(Exception):
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 def import_file(file: Path, dry_run: bool) -> None:
     """Make the catalogue what FILE says; the same file twice changes nothing."""
-    _bring_in(lambda db: import_town(db, read_town(_text(file), str(file)), request_now()), dry_run)
+    slug = ""
+
+    def bring(db: Session) -> ImportReport:
+        nonlocal slug
+        town = read_town(_text(file), str(file))
+        slug = town.regie.slug
+        return import_town(db, town, request_now())
+
+    def own(db: Session) -> list[int]:
+        query = select(Service.id).join(Commune, Commune.id == Service.commune_id)
+        return list(db.scalars(query.join(Regie, Regie.id == Commune.regie_id).where(Regie.slug == slug)))
+
+    _bring_in(bring, own, dry_run)
 
 
 @catalog_commands.command("calendar")
@@ -55,16 +67,23 @@ def import_file(file: Path, dry_run: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 def calendar(file: Path, dry_run: bool) -> None:
     """Make school years and holidays what FILE says, and recompute the days whose deadline is still ahead."""
-    _bring_in(lambda db: import_calendar(db, read_school_calendar(_text(file), str(file))), dry_run)
+    _bring_in(
+        lambda db: import_calendar(db, read_school_calendar(_text(file), str(file))),
+        lambda db: list(db.scalars(select(Service.id))),
+        dry_run,
+    )
 
 
-def _bring_in(bring: Callable[[Session], ImportReport], dry_run: bool) -> None:
-    """Import and plan the days, in one transaction; a dry run does the same and takes it back, so that both say the same."""
+def _bring_in(
+    bring: Callable[[Session], ImportReport], concerned: Callable[[Session], list[int]], dry_run: bool
+) -> None:
+    """Import and plan the days of the services concerned, in one transaction; a dry run does the same and takes it back, so
+    that both say the same."""
     now, lines = request_now(), []
     try:
         with suppress(_Undone), transaction() as db:
             report = bring(db)
-            reports = refresh_services(db, list(db.scalars(select(Service.id))), paris_day(now), now)
+            reports = refresh_services(db, concerned(db), paris_day(now), now)
             lines = [*report.lines, *describe_moved(db, reports)]
             if not report.changed:
                 lines.append(_("Le fichier et la base disent déjà la même chose."))

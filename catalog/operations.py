@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import ImportRefused
 from catalog.models import (
+    CallOff,
     Closure,
     Commune,
     Holiday,
@@ -32,6 +33,7 @@ from shop.database import Row
 from shop.french import day_long, day_plain, moment_short, plural
 from shop.money import format_euros
 from shop.words import gettext as _
+from shop.words import ngettext
 
 R = TypeVar("R", bound=Row)
 
@@ -430,16 +432,16 @@ def refresh_days(db: Session, service_id: int, from_day: date, until_day: date, 
     weekdays, capacity, book_rule, cancel_rule, policies, commune_id, zone = service
     rules = read_rules(book_rule, cancel_rule, policies)
     known = _known_days(db, service_id, from_day, until_day)
-    planned = list(
-        plan_days(
-            from_day - timedelta(days=DAYS_TO_LOOK_BACK),
-            until_day,
-            {int(digit) for digit in weekdays},
-            _school_years(db, zone),
-            _shut(db, zone, commune_id, service_id),
-        )
+    first_day, served, years = (
+        from_day - timedelta(days=DAYS_TO_LOOK_BACK),
+        {int(digit) for digit in weekdays},
+        _school_years(db, zone),
     )
-    calendar = Calendar([plan.day for plan in planned if plan.closed_reason is None], public_holidays(db))
+    shut, usual = _shut(db, zone, commune_id, service_id)
+    planned = list(plan_days(first_day, until_day, served, years, shut))
+    # A day that was called off counts as before: nobody's deadline moves because of a strike.
+    counted = plan_days(first_day, until_day, served, years, usual)
+    calendar = Calendar([plan.day for plan in counted if plan.closed_reason is None], public_holidays(db))
 
     added: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
@@ -462,8 +464,10 @@ def refresh_days(db: Session, service_id: int, from_day: date, until_day: date, 
         elif row.book_deadline_at > now:
             if facts["capacity"] is not None:
                 facts["capacity"] = max(facts["capacity"], row.booked_count)
-            if row.cancel_deadline_at <= now:
-                facts["cancel_deadline_at"] = row.cancel_deadline_at
+            # What is still open never closes in the past, and what has closed does not open again.
+            for name in ("book_deadline_at", "cancel_deadline_at"):
+                if facts[name] <= now or getattr(row, name) <= now:
+                    facts[name] = getattr(row, name)
             if any(getattr(row, name) != value for name, value in facts.items()):
                 changed.append({"id": row.id, **facts})
                 moved += _moved(row, facts)
@@ -503,7 +507,12 @@ def describe_refresh(reports: Mapping[int, RefreshReport]) -> str:
     """What refreshing did, in one line."""
     added = sum(report.added for report in reports.values())
     changed = sum(report.changed for report in reports.values())
-    return _("%(added)s ajoutés, %(changed)s recalculés", added=plural(added, "jour"), changed=plural(changed, "jour"))
+    return ", ".join(
+        [
+            ngettext("%(count)d jour ajouté", "%(count)d jours ajoutés", added),
+            ngettext("%(count)d jour recalculé", "%(count)d jours recalculés", changed),
+        ]
+    )
 
 
 MOST_TOLD = 5
@@ -604,16 +613,20 @@ def _school_years(db: Session, zone: str) -> list[Period]:
     return [Period(first, last, str(year)) for first, last, year in rows]
 
 
-def _shut(db: Session, zone: str, commune_id: int, service_id: int) -> list[Period]:
-    """Holidays of the zone first, then public holidays, then closures: the reason that parents read is the widest."""
+def _shut(db: Session, zone: str, commune_id: int, service_id: int) -> tuple[list[Period], list[Period]]:
+    """Holidays of the zone first, then public holidays, then closures: the reason that parents read is the widest. All of it,
+    and the same without what was called off."""
     holidays = db.execute(
         select(Holiday.first_day, Holiday.last_day, Holiday.label)
         .where(or_(Holiday.zone == zone, Holiday.zone.is_(None)))
         .order_by(Holiday.zone.is_(None), Holiday.first_day)
     )
     closures = db.execute(
-        select(Closure.first_day, Closure.last_day, Closure.reason)
+        select(Closure.first_day, Closure.last_day, Closure.reason, CallOff.id)
+        .outerjoin(CallOff, CallOff.closure_id == Closure.id)
         .where(Closure.commune_id == commune_id, or_(Closure.service_id == service_id, Closure.service_id.is_(None)))
         .order_by(Closure.first_day, Closure.id)
-    )
-    return [Period(first, last, label) for rows in (holidays, closures) for first, last, label in rows]
+    ).all()
+    known = [Period(first, last, label) for first, last, label in holidays]
+    usual = [*known, *(Period(row.first_day, row.last_day, row.reason) for row in closures if row.id is None)]
+    return [*known, *(Period(row.first_day, row.last_day, row.reason) for row in closures)], usual

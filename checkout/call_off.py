@@ -112,7 +112,7 @@ def plan(db: Session, asked: Plan, seen: Affected, account_id: int, now: datetim
             CallOff.service_day_id == day.id,
             CallOff.state.in_(STANDING),
             CallOff.school_id.is_(None) | (CallOff.school_id == scope.school_id),
-            CallOff.class_name.is_(None) | (CallOff.class_name == scope.class_name),
+            CallOff.class_name.is_(None) | (func.lower(CallOff.class_name) == (scope.class_name or "").lower()),
         )
         .limit(1)
     )
@@ -176,8 +176,8 @@ def take_back(db: Session, call_off_id: int, account_id: int, now: datetime) -> 
     audit.note(db, _regie_of(db, day.service_id), account_id, "call_off_undone", f"call_off:{found.id}", {}, now)
 
 
-def carry_out(db: Session, call_off_id: int, now: datetime) -> int:
-    """Cancel, credit and tell; how many meals. Once only: again does nothing.
+def carry_out(db: Session, call_off_id: int, now: datetime) -> int | None:
+    """Cancel, credit and tell; how many meals, or nothing when it was carried out or taken back before.
 
     Raises `OrdersMoved` when an order was paid between its locks and the day's: the whole is to be tried again.
     """
@@ -187,14 +187,14 @@ def carry_out(db: Session, call_off_id: int, now: datetime) -> int:
         )
     ).first()
     if row is None:
-        return 0
+        return None
     scope = Scope(*row)
     # Orders before days, as everywhere; also those that wait for their money, which may come meanwhile.
     order_ids = set(db.scalars(select(_meals(scope, ("held", "confirmed")).subquery().c.order_id)))
     _lock_orders(db, sorted(order_ids))
     found, day = _lock(db, call_off_id)
     if found.state != "planned":
-        return 0
+        return None
     meals = [_Meal._make(meal) for meal in db.execute(_meals(scope))]
     if any(meal.order_id not in order_ids for meal in meals):
         raise OrdersMoved
@@ -328,8 +328,8 @@ def carry_out_due(now: datetime) -> int:
     return len(due)
 
 
-def carry_out_now(call_off_id: int, now: datetime) -> int:
-    """Carry one call-off out in a transaction of its own; how many meals."""
+def carry_out_now(call_off_id: int, now: datetime) -> int | None:
+    """Carry one call-off out in a transaction of its own; as `carry_out`."""
     for _attempt in range(TRIES):
         try:
             with transaction() as db:

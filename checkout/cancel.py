@@ -82,8 +82,9 @@ def problems_of(meals: Sequence[SoldMeal], now: datetime) -> list[str]:
 
 def cancel_reservations(
     db: Session, buyer: Buyer, reservation_ids: Sequence[int], seen_cents: int | None, now: datetime
-) -> int:
-    """Cancel meals of the household and credit its wallet with what was promised for each; the credit in cents.
+) -> int | None:
+    """Cancel meals of the household and credit its wallet with what was promised for each; the credit in cents,
+    or nothing when they were all cancelled already.
 
     All of them or none: raises `NotFound`, `CannotCancel` with a sentence for each, or `CreditChanged`. Asking again for
     meals that are all cancelled already changes nothing and credits nothing.
@@ -93,7 +94,7 @@ def cancel_reservations(
     lock(db, ServiceDay, {meal.service_day_id for meal in meals})
     meals = meals_to_cancel(db, buyer.household_id, reservation_ids)
     if all(meal.state == "cancelled" for meal in meals):
-        return 0
+        return None
     problems = problems_of(meals, now)
     if problems:
         raise CannotCancel(problems)

@@ -129,3 +129,10 @@ class TooLateToTakeBack(Conflict):
 
     def __init__(self) -> None:
         super().__init__(_("Trop tard : cette annulation est déjà faite, ou déjà retirée."))
+
+
+class NothingBooked(Refusal):
+    """The child has no meal on these days."""
+
+    def __init__(self) -> None:
+        super().__init__(_("Aucun repas n’est réservé ces jours-là : il n’y a rien à changer."))

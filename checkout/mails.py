@@ -1,5 +1,6 @@
 """The letters about orders, cancelled meals and money."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -53,17 +54,32 @@ def order_paid(db: Session, facts: dict[str, Any]) -> Message:
             (_("Payée avec"), _("le porte-monnaie") if order.settlement == "wallet" else _("la carte bancaire")),
         ],
         button=(link_to("orders.order", number=order.number), _("Voir la commande")),
-        after=[
-            ngettext(
-                "Ce repas peut être annulé avant le %(until)s : son prix revient dans votre porte-monnaie.",
-                "Chaque repas peut être annulé avant sa date limite (la première : %(until)s) : son prix revient "
-                "dans votre porte-monnaie.",
-                len(meals),
-                until=moment(min(meal.cancel_deadline_at for meal in meals)),
-            )
-        ],
+        after=_how_to_cancel(meals, order.paid_at or order.placed_at),
     )
     return write(sheet)
+
+
+def _how_to_cancel(meals: list[OrderMeal], at: datetime) -> list[str]:
+    """Until when meals can be cancelled, and what that gives back: as sold."""
+    ahead = [meal for meal in meals if meal.cancel_deadline_at > at]
+    if not ahead:
+        return [_("La date limite d’annulation est passée : ces repas ne s’annulent plus.")]
+    until = moment(min(meal.cancel_deadline_at for meal in ahead))
+    if all(meal.credit_cents == meal.cents for meal in ahead):
+        credit = _("son prix revient dans votre porte-monnaie")
+    elif any(meal.credit_cents for meal in ahead):
+        credit = _("le crédit prévu par le règlement revient dans votre porte-monnaie")
+    else:
+        credit = _("sans remboursement, d’après le règlement")
+    if len(ahead) < len(meals):
+        words = _(
+            "Les repas dont la date limite n’est pas passée peuvent être annulés (la première : %(until)s) : %(credit)s."
+        )
+    elif len(meals) == 1:
+        words = _("Ce repas peut être annulé avant le %(until)s : %(credit)s.")
+    else:
+        words = _("Chaque repas peut être annulé avant sa date limite (la première : %(until)s) : %(credit)s.")
+    return [words % {"until": until, "credit": credit}]
 
 
 def meals_cancelled(db: Session, facts: dict[str, Any]) -> Message:

@@ -22,6 +22,7 @@ from shop.french import month_name, plural
 from shop.money import format_euros
 from shop.web import link_to, whole_number
 from shop.words import gettext as _
+from shop.words import ngettext
 
 blueprint = Blueprint("orders", __name__)
 MOST_AT_ONCE = 400
@@ -73,6 +74,11 @@ def order(number: str) -> str:
         first_limit=min(open_until, default=None),
         booked=sum(meal.state == "confirmed" for meal in meals),
         why=_why(meals),
+        credited_whole=all(
+            meal.credit_cents == meal.cents
+            for meal in meals
+            if meal.state == "confirmed" and now < meal.cancel_deadline_at
+        ),
         ahead=any(meal.state == "confirmed" and meal.day >= paris_day(now) for meal in meals),
     )
 
@@ -236,7 +242,14 @@ def cancel_meals() -> Response | tuple[str, int]:
             credit = cancel.cancel_reservations(db, the_buyer(), ids, seen, request_now())
     except (CannotCancel, CreditChanged) as refusal:
         return _confirm_page(ids, [refusal.sentence]), refusal.status
-    if credit:
+    if credit == 0:
+        flash(
+            ngettext(
+                "%(count)s repas annulé, sans remboursement.", "%(count)s repas annulés, sans remboursement.", len(ids)
+            ),
+            "ok",
+        )
+    elif credit:
         sentence = _("%(meals)s : annulation faite, %(credit)s dans votre porte-monnaie.")
         flash(sentence % {"meals": plural(len(ids), "repas"), "credit": format_euros(credit)}, "ok")
     else:

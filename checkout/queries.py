@@ -74,6 +74,8 @@ class OrderMeal(NamedTuple):
     commune_name: str
     tariff_label: str
     cents: int
+    credit_cents: int
+    """What cancelling gives back, or gave."""
     basis: str | None
     """How the price came about, beside the dated price itself."""
     price_from: date
@@ -108,6 +110,7 @@ _MEALS = (
         Commune.name,
         Tariff.label,
         Reservation.cents,
+        Reservation.credit_cents,
         Reservation.basis,
         TariffPrice.valid_from,
         TariffPrice.decided_on,
@@ -273,7 +276,10 @@ class BookedMeal(NamedTuple):
     day: date
     service_name: str
     state: str
-    cents: int
+    credit_cents: int
+    """What cancelling gives back, or gave."""
+    called_off: bool
+    """Whether the town hall cancelled it."""
     cancel_deadline_at: datetime
     order_number: str
 
@@ -288,7 +294,8 @@ def booked_between(db: Session, household_id: int, first: date, last: date) -> l
             ServiceDay.day,
             Service.name,
             Reservation.state,
-            Reservation.cents,
+            Reservation.credit_cents,
+            Reservation.call_off_id.is_not(None),
             Reservation.cancel_deadline_at,
             Order.number,
         )

@@ -19,7 +19,7 @@ from catalog.operations import public_holidays
 from catalog.rules.deadlines import Calendar, deadline
 from catalog.rules.policies import Policies, is_credited_when_sick
 from checkout.cancel import credit_entry
-from checkout.errors import CreditChanged
+from checkout.errors import CreditChanged, NothingBooked
 from checkout.place import Buyer
 from orders.models import Order, Reservation, SickLeave
 from shop import audit
@@ -30,6 +30,7 @@ from shop.words import gettext as _
 
 LONGEST = timedelta(days=60)
 LOOK_BACK = timedelta(days=60)
+SAME_ILLNESS = timedelta(days=4)
 
 
 class SickMeal(NamedTuple):
@@ -46,6 +47,8 @@ class SickMeal(NamedTuple):
     cancels: bool
     paper: bool
     """Whether the service asks for a certificate for it."""
+    excused: bool
+    """Whether the kitchen knows already."""
     why: str
 
 
@@ -79,6 +82,7 @@ def meals_when_sick(
             Reservation.cents,
             Reservation.credit_cents,
             Reservation.cancel_deadline_at,
+            Reservation.attendance,
         )
         .join(Order, Order.id == Reservation.order_id)
         .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
@@ -91,8 +95,28 @@ def meals_when_sick(
         )
         .order_by(ServiceDay.day, Service.id)
     ).all()
-    calendars = _calendars(db, {row.service_id for row in rows}, first, last)
-    return [_judged(row, calendars[row.service_id], first, now) for row in rows]
+    since = _ill_since(db, household_id, beneficiary_id, first)
+    calendars = _calendars(db, {row.service_id for row in rows}, since, last)
+    return [_judged(row, calendars[row.service_id], since, now) for row in rows]
+
+
+def _ill_since(db: Session, household_id: int, beneficiary_id: int, first: date) -> date:
+    """The first day of an illness that goes on: carence is not counted again when it is prolonged."""
+    rows = db.execute(
+        select(SickLeave.first_day, SickLeave.last_day)
+        .where(
+            SickLeave.household_id == household_id,
+            SickLeave.beneficiary_id == beneficiary_id,
+            SickLeave.last_day >= first - LONGEST,
+            SickLeave.first_day <= first,
+        )
+        .order_by(SickLeave.last_day.desc())
+    )
+    for begins, ends in rows:
+        # Over a week-end or a Wednesday it is still the same illness.
+        if ends >= first - SAME_ILLNESS:
+            first = min(first, begins)
+    return first
 
 
 def _calendars(db: Session, service_ids: set[int], first: date, last: date) -> dict[int, Calendar]:
@@ -139,6 +163,7 @@ def _judged(row: Any, calendar: Calendar, first: date, now: datetime) -> SickMea
         cents,
         credited or in_time,
         bool(credited and sickness and sickness.paper),
+        row.attendance == "absent_excused",
         why,
     )
 
@@ -153,13 +178,17 @@ def tell_sick(
 ) -> int:
     """Note the illness: cancel and credit what is credited, excuse the rest; the credit in cents.
 
-    Raises what `meals_when_sick` does, and `CreditChanged` when the family saw another credit. Telling the same again changes
-    nothing more: what was credited is no longer booked.
+    Raises what `meals_when_sick` does, `NothingBooked`, and `CreditChanged` when the family saw another credit. Telling the
+    same again changes nothing.
     """
     meals = meals_when_sick(db, buyer.household_id, beneficiary_id, days, now)
     lock(db, Order, {meal.order_id for meal in meals})
     lock(db, ServiceDay, {meal.service_day_id for meal in meals})
     meals = meals_when_sick(db, buyer.household_id, beneficiary_id, days, now)
+    if not meals:
+        raise NothingBooked
+    if all(meal.excused and not meal.cancels for meal in meals):
+        return 0
     credit = sum(meal.credit_cents for meal in meals)
     if seen_cents is not None and seen_cents != credit:
         raise CreditChanged(seen_cents, credit)

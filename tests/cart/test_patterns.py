@@ -46,7 +46,7 @@ def test_what_is_left_out_is_counted_by_reason() -> None:
     meals = [Meal(child, MONDAY + timedelta(days=n)) for child in (1, 2) for n in range(2)]
     states: dict[Meal, CellState] = {meal: "closed" if meal.day == MONDAY else "full" for meal in meals}
     days = {MONDAY: closed, MONDAY + timedelta(days=1): closed}
-    assert [as_typed(words) for words in skipped(meals, days, states)] == ["2 : Grève", "2 : complet"]
+    assert [as_typed(words) for words in skipped(meals, days, states)] == ["2 repas : Grève", "2 repas : complet"]
 
 
 def ticked(page: str) -> list[str]:
@@ -97,5 +97,5 @@ def test_days_that_cannot_be_had_are_told(client: FlaskClient, sign_in: SignIn, 
     day = next(day for day in canteen.open_days(town.now) if day >= date(2026, 12, 7))
     town.change_day(canteen, day, is_open=False, closed_reason="Grève")
     page = submit(client, f"/reserver/aiguilhe/{canteen.slug}?periode=mois:2026-12", {"cocher": "tout"})
-    assert "<li>1 : Grève</li>" in as_typed(page.text)
+    assert "<li>1 repas : Grève</li>" in as_typed(page.text)
     assert f"{family.beneficiary_ids[0]}.{day}" not in ticked(page.text)

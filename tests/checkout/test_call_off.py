@@ -1,7 +1,8 @@
 """A strike, a closure, an outing: planned, taken back or carried out; everybody is credited in full and told, once."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -9,7 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
 from accounts.models import Beneficiary
-from catalog.models import CallOff, Closure, School, ServiceDay
+from catalog.models import CallOff, Closure, School, Service, ServiceDay
 from catalog.operations import refresh_days
 from checkout import call_off
 from checkout.call_off import TIME_TO_TAKE_BACK, Affected, Plan, Scope
@@ -258,7 +259,11 @@ def test_a_clerk_sees_what_it_does_confirms_and_takes_back(
     assert "À confirmer" in page.text
     assert "11,40\u00a0€" in page.text
     assert strike.is_open(), "seeing changes nothing"
-    seen = {"meals": 3, "families": 2, "cents": 1140}
+    seen: dict[str, Any] = {"meals": 3, "families": 2, "cents": 1140}
+    seen["vu"] = f"{strike.canteen.id}/{strike.day}/0/"
+    other = form | seen | {"day": str(strike.canteen.open_days(strike.town.now)[4])}
+    assert "À confirmer" in submit(client, "/mairie/annulations", other).text, "what was not reviewed is shown first"
+    assert strike.is_open()
     assert submit(client, "/mairie/annulations", form | seen).status_code == 303
     with read() as db:
         number = db.scalars(select(CallOff.id)).one()
@@ -271,6 +276,29 @@ def test_a_clerk_sees_what_it_does_confirms_and_takes_back(
         number = db.scalars(select(func.max(CallOff.id))).one()
     assert submit(client, f"/mairie/annulations/{number}/executer").status_code == 303
     assert strike.states() == ["cancelled"] * 3
+    assert submit(client, f"/mairie/annulations/{number}/executer").status_code == 409
+
+
+def test_a_class_is_called_off_once_however_it_is_written(strike: Strike) -> None:
+    school = strike.town.aiguilhe.school_id
+    strike.plan(school_id=school, class_name="CE2")
+    with pytest.raises(AlreadyCalledOff):
+        strike.plan(school_id=school, class_name="ce2")
+
+
+def test_nobody_elses_deadline_moves_because_of_a_strike(strike: Strike) -> None:
+    with strike.write() as db:
+        rule = {"at": "10:00", "days_before": 2, "counted": "serving"}
+        db.execute(update(Service).where(Service.id == strike.canteen.id).values(book_rule=rule, cancel_rule=rule))
+        refresh_days(db, strike.canteen.id, strike.day, date(2026, 12, 18), strike.town.now)
+    query = select(ServiceDay.day, ServiceDay.book_deadline_at).where(ServiceDay.service_id == strike.canteen.id)
+    with strike.read() as db:
+        before = db.execute(query.order_by(ServiceDay.day)).all()
+    strike.plan()
+    with strike.write() as db:
+        refresh_days(db, strike.canteen.id, strike.day, date(2026, 12, 18), strike.town.now)
+    with strike.read() as db:
+        assert db.execute(query.order_by(ServiceDay.day)).all() == before
 
 
 @pytest.mark.parametrize(
@@ -284,7 +312,7 @@ def test_a_clerk_sees_what_it_does_confirms_and_takes_back(
         ({"class_name": "CE2"}, 422, "Choisissez aussi l’école"),
         ({"service": "999"}, 404, ""),
         ({"school": "999"}, 404, ""),
-        ({"meals": "3", "families": "2", "cents": "1"}, 409, "La liste a changé"),
+        ({"meals": "3", "families": "2", "cents": "1", "vu": "1/2026-11-26/0/"}, 409, "La liste a changé"),
     ],
 )
 def test_a_wrong_call_off_is_refused_and_kept(

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from catalog.models import Service
-from checkout.errors import CreditChanged
+from checkout.errors import CreditChanged, NothingBooked
 from checkout.place import Buyer
 from checkout.sickness import meals_when_sick, tell_sick
 from orders.models import Reservation, SickLeave
@@ -200,3 +200,27 @@ def test_a_clerk_notes_the_certificate_once(
         seen = db.execute(select(SickLeave.paper_seen_at, SickLeave.paper_seen_by_id)).one()
     assert seen.paper_seen_by_id == clerk.account_id
     assert seen.paper_seen_at == clock.moment - timedelta(minutes=2)
+
+
+def test_carence_is_not_counted_again_when_the_illness_goes_on(home: Home, books_hold: BooksHold) -> None:
+    home.rules(rule(carence=1))
+    first, rest = home.days[0], home.days[1]
+    with home.write() as db:
+        assert tell_sick(db, home.buyer, home.child, (first, first), None, morning(first, 8)) == 0
+    with home.write() as db:
+        assert tell_sick(db, home.buyer, home.child, (rest, rest), None, morning(rest, 8)) == 380
+    books_hold()
+
+
+def test_told_twice_is_noted_once_and_nothing_booked_is_nothing_to_tell(home: Home, letters: SendLetters) -> None:
+    home.rules({"credit": "full"})
+    with home.write() as db:
+        db.execute(update(Reservation).values(cancel_deadline_at=home.town.now))
+    for _click in range(2):
+        assert home.tell(home.town.now) == 0
+    with home.read() as db:
+        assert len(db.scalars(select(SickLeave.id)).all()) == 1
+    (told,) = [letter for letter in letters() if "Enfant malade" in str(letter["Subject"])]
+    assert "reste dû" in told.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    with pytest.raises(NothingBooked), home.write() as db:
+        tell_sick(db, home.buyer, home.child, (date(2026, 12, 19), date(2026, 12, 20)), None, home.town.now)
