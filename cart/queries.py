@@ -1,7 +1,7 @@
 """Reads for the booking page and the basket: a bounded number of statements, whatever the children, days and meals."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -454,17 +454,18 @@ _EATING = (
 def meals_of_household(db: Rows, household_id: int, now: datetime) -> list[BasketMeal]:
     """Everything in the household's live baskets, as it stands now."""
     found = run(db, _MEALS_OF_HOUSEHOLD, household_id=household_id)
-    return _priced(db, household_id, [BasketMeal(*row) for row in found], now)
+    return _priced(db, household_id, found, now)
 
 
 def meals_of_basket(db: Rows, household_id: int, basket_id: int, now: datetime) -> list[BasketMeal]:
     """Everything in one basket of the household, as it stands now."""
     found = run(db, _MEALS_OF_BASKET, basket_id=basket_id)
-    return _priced(db, household_id, [BasketMeal(*row) for row in found], now)
+    return _priced(db, household_id, found, now)
 
 
-def _priced(db: Rows, household_id: int, meals: list[BasketMeal], now: datetime) -> list[BasketMeal]:
+def _priced(db: Rows, household_id: int, found: Sequence[Sequence[Any]], now: datetime) -> list[BasketMeal]:
     """The meals with what each costs now. What grids ask is read once, and only where there is one: three statements more."""
+    meals = [BasketMeal(*row) for row in found]
     family, eating = NOBODY, defaultdict(set)
     if any(meal.grid is not None for meal in meals):
         family = find_family(db, household_id)
@@ -474,11 +475,11 @@ def _priced(db: Rows, household_id: int, meals: list[BasketMeal], now: datetime)
             eating[meal.service_day_id].add(meal.beneficiary_id)
     terms: dict[int, Terms] = {}
     result = []
-    for meal in meals:
+    for row, meal in zip(found, meals, strict=True):
         of_service = terms.get(meal.service_id)
         if of_service is None:
             of_service = terms[meal.service_id] = Terms(Policies.from_json(meal.policies), meal.commune_id, family)
-        result.append(meal._replace(price=_price_now(meal, of_service, eating, now)))
+        result.append(BasketMeal._make((*row, _price_now(meal, of_service, eating, now))))
     return result
 
 
