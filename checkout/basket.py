@@ -34,6 +34,10 @@ class Product:
     service_slug: str
     reasons: list[str]
     """Why it costs what it costs."""
+    late: bool
+    """Booked after the deadline, at the late price."""
+    final: int = 0
+    """How many of its meals can no longer be cancelled once they are paid."""
     meals: list[MealLine] = field(default_factory=list)
     days_of: dict[str, list[date]] = field(default_factory=dict)
     """Who eats when."""
@@ -117,13 +121,14 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
     completing = meals[0].basket_state == "completing"
     # While a card payment is awaited the places are held by the order itself: nothing to complain about.
     problems = {} if completing else find_problems(meals, now)
-    products: dict[tuple[int, str, int, str | None], Product] = {}
+    products: dict[tuple[int, str, int, str | None, bool], Product] = {}
     seen: set[int] = set()
     for meal in meals:
         if meal.line_id in seen:
             continue
         seen.add(meal.line_id)
-        key = (meal.service_id, meal.tariff_label, meal.quoted_cents, meal.basis)
+        late = is_late(meal.book_deadline_at, meal.late_deadline_at, now)
+        key = (meal.service_id, meal.tariff_label, meal.quoted_cents, meal.basis, late)
         product = products.get(key)
         if product is None:
             name = _("Réservation de repas %(service)s") if meal.kind == "canteen" else _("Réservation %(service)s")
@@ -136,7 +141,9 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
                 []
                 if meal.price_from is None
                 else reasons(meal.basis, meal.quoted_cents, meal.tariff_label, meal.price_from, meal.decided_on),
+                late,
             )
+        product.final += now >= meal.cancel_deadline_at
         who = f"{meal.first_name} {meal.last_name}"
         product.meals.append(
             MealLine(meal.line_id, f"{who}, {day_long(meal.day)}", meal.quoted_cents, problems.get(meal.line_id))

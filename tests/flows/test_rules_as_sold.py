@@ -136,6 +136,8 @@ def test_from_the_deadline_on_a_meal_costs_the_late_price(
     wait_until(shop.deadline + seconds * ONE_SECOND)
     assert shop.add(0) == 303
     assert shop.lines() == [(quoted, quoted)]
+    basket = shop.client.get("/panier").text
+    assert ("ne pourra plus être annulé" in basket, "Disponible" in basket) == (seconds == 0, seconds != 0)
     page = shop.client.get(shop.pay()).text
     assert ("hors délai" in page) == (quoted == 570), "the order says why"
     assert shop.balance() == 10_000 - quoted
