@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import structlog
 from sqlalchemy import Select, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
@@ -25,6 +26,8 @@ from shop import audit
 from shop.database import TRIES, lock, reading, transaction
 from shop.errors import Busy, NotFound
 from shop.outbox import Letter, post_all
+
+log = structlog.get_logger(__name__)
 
 TIME_TO_TAKE_BACK = timedelta(minutes=10)
 
@@ -319,12 +322,16 @@ def _regie_of(db: Session, service_id: int) -> int:
 
 
 def carry_out_due(now: datetime) -> int:
-    """Carry out every call-off whose time has come, each in its own transaction; how many."""
+    """Carry out every call-off whose time has come, each in its own transaction; how many were due. One that fails is tried
+    again at the next turn, and keeps no other town hall's waiting."""
     with reading() as db:
         query = select(CallOff.id).where(CallOff.state == "planned", CallOff.due_at <= now).order_by(CallOff.due_at)
         due = list(db.scalars(query))
     for call_off_id in due:
-        carry_out_now(call_off_id, now)
+        try:
+            carry_out_now(call_off_id, now)
+        except Exception:
+            log.exception("call-off failed", call_off_id=call_off_id)
     return len(due)
 
 
