@@ -72,19 +72,31 @@ def call_day_off() -> Answer:
                 found = call_off.affected(db, _scope(db, form))
             return _page(form, affected=found)
         with transaction() as db:
-            plan = Plan(_scope(db, form), form.kind.data or "", form.words.data or "")
+            kind = "outing" if form.picnic else form.kind.data or ""
+            plan = Plan(_scope(db, form), kind, form.words.data or "", form.picnic)
             call_off.plan(db, plan, Affected(meals, families, cents), the_visitor().account_id, now)
     except NotFound:
         raise
     except Refusal as refusal:
         return _page(form, refusal.sentence), refusal.status
-    flash(_("Annulation prévue dans 10 minutes : vous pouvez la retirer jusque-là."), "ok")
+    flash(
+        _("Les familles seront prévenues des pique-niques dans 10 minutes : vous pouvez tout retirer jusque-là.")
+        if form.picnic
+        else _("Annulation prévue dans 10 minutes : vous pouvez la retirer jusque-là."),
+        "ok",
+    )
     return redirect(url_for("backoffice.call_offs"), 303)
 
 
 def _reviewed(form: CallOffForm) -> str:
     """What the clerk was shown the consequences of: a confirmation of anything else is shown first."""
-    parts = (form.service.data, form.day.data, form.school.data or 0, (form.class_name.data or "").lower())
+    parts = (
+        form.service.data,
+        form.day.data,
+        form.school.data or 0,
+        (form.class_name.data or "").lower(),
+        form.picnic,
+    )
     return "/".join(map(str, parts))
 
 
@@ -110,7 +122,7 @@ def _scope(db: Session, form: CallOffForm) -> Scope:
 def take_back(call_off_id: int) -> Response:
     """Take a planned call-off back."""
     with transaction() as db:
-        _own(db, call_off_id)
+        queries.own_call_off(db, reach_for(db, "call_off").communes("call_off"), call_off_id)
         call_off.take_back(db, call_off_id, the_visitor().account_id, request_now())
     flash(_("Annulation retirée : rien n’a changé pour les familles."), "ok")
     return redirect(url_for("backoffice.call_offs"), 303)
@@ -121,21 +133,21 @@ def take_back(call_off_id: int) -> Response:
 def carry_out(call_off_id: int) -> Response:
     """Carry a planned call-off out at once."""
     with reading() as db:
-        _own(db, call_off_id)
+        picnic = queries.own_call_off(db, reach_for(db, "call_off").communes("call_off"), call_off_id).picnic
     meals = call_off.carry_out_now(call_off_id, request_now())
     if meals is None:
         raise TooLateToTakeBack
-    flash(
-        ngettext(
+    if picnic:
+        done = ngettext(
+            "%(count)s pique-nique à préparer ; les familles sont prévenues.",
+            "%(count)s pique-niques à préparer ; les familles sont prévenues.",
+            meals,
+        )
+    else:
+        done = ngettext(
             "%(count)s repas annulé et crédité ; les familles sont prévenues.",
             "%(count)s repas annulés et crédités ; les familles sont prévenues.",
             meals,
-        ),
-        "ok",
-    )
+        )
+    flash(done, "ok")
     return redirect(url_for("backoffice.call_offs"), 303)
-
-
-def _own(db: Session, call_off_id: int) -> None:
-    if not queries.is_own_call_off(db, reach_for(db, "call_off").communes("call_off"), call_off_id):
-        raise NotFound

@@ -20,6 +20,8 @@ LONGEST_REASON = 500
 LONGEST_WORDS = 300
 LONGEST_CLASS = 40
 LONGEST_QUOTIENT_DAYS = 731
+PICNIC = "picnic"
+"""The outing on which no meal is cancelled."""
 DECISIONS = ("approve", "refuse", "ask_paper", "revoke")
 
 
@@ -39,7 +41,8 @@ class CallOffForm(Form):
         choices=[
             SelectChoice("strike", _("Grève")),
             SelectChoice("closure", _("Fermeture")),
-            SelectChoice("outing", _("Sortie scolaire")),
+            SelectChoice("outing", _("Sortie scolaire : les familles prévoient le repas, il est annulé")),
+            SelectChoice(PICNIC, _("Sortie scolaire : la cuisine prépare des pique-niques, le repas reste réservé")),
         ],
         validators=[InputRequired(_("Choisissez le motif."))],
     )
@@ -51,6 +54,12 @@ class CallOffForm(Form):
             Length(max=LONGEST_WORDS, message=_("Cette phrase est trop longue : 300 caractères au plus.")),
         ],
     )
+
+    @property
+    def picnic(self) -> bool:
+        """Whether the meals stay, as picnics."""
+        kind: str | None = self.kind.data
+        return kind == PICNIC
 
     def validate(self, extra_validators: object = None) -> bool:
         """A class is a class of a school."""

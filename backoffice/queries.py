@@ -15,10 +15,12 @@ from sqlalchemy.orm import Session, aliased
 
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember, StaffRole
 from backoffice.rules import Post, Reach, escape_like, words_of
+from cart.queries import STANDING, concerns
 from catalog.models import CallOff, Commune, School, Service, ServiceDay, Tariff
 from enrolments.models import Enrolment
 from orders.models import Reservation
 from shop.clock import paris_day
+from shop.errors import NotFound
 
 FAMILIES_A_PAGE = 20
 SEARCH_LIMIT = 50
@@ -492,6 +494,8 @@ class Booked(NamedTuple):
     tariff_label: str
     excused: bool
     """The family has said that the child is ill; the meal stays due."""
+    picnic: bool
+    """The meal is a picnic: the child is on an outing."""
 
 
 def booked_on(db: Session, commune_ids: Collection[int], day: date) -> dict[int, list[Booked]]:
@@ -507,6 +511,15 @@ def booked_on(db: Session, commune_ids: Collection[int], day: date) -> dict[int,
             Beneficiary.diet,
             Tariff.label,
             Reservation.attendance == "absent_excused",
+            select(CallOff.id)
+            .where(
+                CallOff.service_day_id == Reservation.service_day_id,
+                CallOff.state.in_(STANDING),
+                CallOff.picnic,
+                concerns(Beneficiary),
+            )
+            .correlate(Reservation, Beneficiary)
+            .exists(),
         )
         .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
         .join(Service, Service.id == ServiceDay.service_id)
@@ -564,6 +577,8 @@ class CalledOff(NamedTuple):
     school_name: str | None
     class_name: str | None
     kind: str
+    picnics: int | None
+    """On an outing with picnics, the paid meals that are one; nothing where meals are cancelled."""
     words: str
     state: str
     due_at: datetime
@@ -598,6 +613,19 @@ def day_of(db: Session, commune_ids: Collection[int], service_id: int, day: date
     )
 
 
+# The paid meals of those whom a call-off concerns.
+_PICNICS = (
+    select(func.count())
+    .select_from(Reservation)
+    .join(Beneficiary, Beneficiary.id == Reservation.beneficiary_id)
+    .where(
+        Reservation.service_day_id == CallOff.service_day_id, Reservation.state == "confirmed", concerns(Beneficiary)
+    )
+    .correlate(CallOff)
+    .scalar_subquery()
+)
+
+
 def call_offs(db: Session, commune_ids: Collection[int], since: date) -> list[CalledOff]:
     """What these communes have called off of days since then, the newest first."""
     rows = db.execute(
@@ -608,6 +636,7 @@ def call_offs(db: Session, commune_ids: Collection[int], since: date) -> list[Ca
             School.name,
             CallOff.class_name,
             CallOff.kind,
+            case((CallOff.picnic, _PICNICS)),
             CallOff.words,
             CallOff.state,
             CallOff.due_at,
@@ -624,12 +653,14 @@ def call_offs(db: Session, commune_ids: Collection[int], since: date) -> list[Ca
     return [CalledOff._make(row) for row in rows]
 
 
-def is_own_call_off(db: Session, commune_ids: Collection[int], call_off_id: int) -> bool:
-    """Whether the call-off is of one of these communes."""
+def own_call_off(db: Session, commune_ids: Collection[int], call_off_id: int) -> CallOff:
+    """A call-off of one of these communes. Raises `NotFound`."""
     found = db.scalar(
-        select(CallOff.id)
+        select(CallOff)
         .join(ServiceDay, ServiceDay.id == CallOff.service_day_id)
         .join(Service, Service.id == ServiceDay.service_id)
         .where(CallOff.id == call_off_id, Service.commune_id.in_(commune_ids))
     )
-    return found is not None
+    if found is None:
+        raise NotFound
+    return found

@@ -186,7 +186,12 @@ def requests_of(db: Rows, household_id: int) -> list[Request]:
 
 
 STANDING = ("planned", "done")
-"""Call-offs that hold: nothing more is booked for whom they concern."""
+"""Call-offs that hold, and are not taken back."""
+
+
+def no_meal() -> ColumnElement[bool]:
+    """Call-offs for which nothing more is booked: those that hold, but for outings with picnics."""
+    return and_(is_one_of(CallOff.state, STANDING), CallOff.picnic.is_(False))
 
 
 def concerns(pupil: Any) -> ColumnElement[bool]:
@@ -231,7 +236,7 @@ _TAKEN = union_all(
     .join(HouseholdBeneficiary, HouseholdBeneficiary.beneficiary_id == Beneficiary.id)
     .where(
         HouseholdBeneficiary.household_id == bindparam("household_id"),
-        is_one_of(CallOff.state, STANDING),
+        no_meal(),
         _is_wanted,
     ),
 ).subquery()
@@ -388,7 +393,7 @@ _MEALS: AnySelect = (
         Enrolment.id,
         _reservations.c.id,
         select(func.min(CallOff.words))
-        .where(CallOff.service_day_id == ServiceDay.id, concerns(Beneficiary), is_one_of(CallOff.state, STANDING))
+        .where(CallOff.service_day_id == ServiceDay.id, concerns(Beneficiary), no_meal())
         .correlate(ServiceDay, Beneficiary)
         .scalar_subquery(),
     )

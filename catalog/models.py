@@ -212,7 +212,8 @@ class ServiceDay(Row):
 
 class CallOff(Row):
     """What the town hall calls off on a day of a service (a strike, a closure, an outing), for everybody or for a school or a
-    class. It is planned first and may be taken back until it is carried out: then meals are cancelled, credited and told."""
+    class. It is planned first and may be taken back until it is carried out: then meals are cancelled, credited and told, or,
+    on an outing with picnics, told alone."""
 
     __tablename__ = "call_offs"
 
@@ -221,6 +222,8 @@ class CallOff(Row):
     """Whose pupils alone it concerns; nothing for everybody."""
     class_name: Mapped[str | None] = mapped_column(String(40))
     kind: Mapped[str] = mapped_column(String(10))
+    picnic: Mapped[bool] = mapped_column(default=False)
+    """Whether the kitchen prepares picnics for an outing: then no meal is cancelled, and those concerned are counted."""
     words: Mapped[str] = mapped_column(String(300))
     """What families read."""
     state: Mapped[str] = mapped_column(String(8))
@@ -239,6 +242,7 @@ class CallOff(Row):
         CheckConstraint("kind IN ('strike', 'closure', 'outing')", name="kind"),
         CheckConstraint("state IN ('planned', 'done', 'undone')", name="state"),
         CheckConstraint("class_name IS NULL OR school_id IS NOT NULL", name="scope"),
+        CheckConstraint("NOT picnic OR kind = 'outing'", name="picnic"),
         CheckConstraint("(state = 'planned') = (ended_at IS NULL)", name="ended"),
         Index(
             "ix_call_offs_planned",

@@ -351,7 +351,7 @@ CHECKS = (
             FROM reservations WHERE call_off_id IS NOT NULL GROUP BY call_off_id
         ) r ON r.call_off_id = c.id
         WHERE coalesce(r.wrong, 0) > 0 OR coalesce(r.meals, 0) <> c.meals OR coalesce(r.cents, 0) <> c.cents
-           OR c.meals > 0 AND c.state <> 'done'
+           OR c.meals > 0 AND (c.state <> 'done' OR c.picnic)
         """,
     ),
     # 8. Prices come from the catalogue.

@@ -1,7 +1,8 @@
 """Calling off: a strike, a closure, an outing.
 
 A clerk plans it and may take it back until it is carried out, some minutes later. Then every meal concerned is cancelled,
-credited in full and told, in one transaction and a bounded number of statements, however many there are.
+credited in full and told, in one transaction and a bounded number of statements, however many there are. On an outing for
+which the kitchen prepares picnics every meal stays, and families are told.
 """
 
 from collections import defaultdict
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 import orders.operations
 import wallet.operations
 from accounts.models import Account, Beneficiary, HouseholdMember
-from cart.queries import STANDING, concerns
+from cart.queries import STANDING, concerns, no_meal
 from catalog.models import CallOff, Closure, Commune, Service, ServiceDay
 from checkout.cancel import credit_entry
 from checkout.errors import AlreadyCalledOff, CallOffChanged, TooLateToTakeBack
@@ -48,6 +49,8 @@ class Plan:
     scope: Scope
     kind: str
     words: str
+    picnic: bool = False
+    """Whether the meals stay, as picnics: for an outing alone."""
 
 
 class Affected(NamedTuple):
@@ -71,7 +74,7 @@ class _Meal(NamedTuple):
 
 
 def affected(db: Session, scope: Scope) -> Affected:
-    """How many paid meals and families are concerned, and the cents that go back to them."""
+    """How many paid meals and families are concerned, and what those cost: it goes back where meals are cancelled."""
     meals = _meals(scope).subquery()
     row = db.execute(
         select(
@@ -103,7 +106,7 @@ def _meals(scope: Scope, states: Sequence[str] = ("confirmed",)) -> Select[int, 
 
 
 def plan(db: Session, asked: Plan, seen: Affected, account_id: int, now: datetime) -> int:
-    """Plan the call-off; from now on nothing more is booked for whom it concerns. Its number.
+    """Plan the call-off; from now on nothing more is booked for whom it concerns, unless they take picnics. Its number.
 
     Raises `AlreadyCalledOff`, or `CallOffChanged` when what the clerk saw is not what it would do.
     """
@@ -113,7 +116,8 @@ def plan(db: Session, asked: Plan, seen: Affected, account_id: int, now: datetim
         select(CallOff.id)
         .where(
             CallOff.service_day_id == day.id,
-            CallOff.state.in_(STANDING),
+            # A strike may follow upon an outing with picnics, which called no meal off.
+            CallOff.state.in_(STANDING) if asked.picnic else no_meal(),
             CallOff.school_id.is_(None) | (CallOff.school_id == scope.school_id),
             CallOff.class_name.is_(None) | (func.lower(CallOff.class_name) == (scope.class_name or "").lower()),
         )
@@ -125,7 +129,7 @@ def plan(db: Session, asked: Plan, seen: Affected, account_id: int, now: datetim
     if found != seen:
         raise CallOffChanged(found.meals, found.cents)
     closure_id = None
-    if scope.school_id is None:
+    if scope.school_id is None and not asked.picnic:
         commune_id = db.scalars(select(Service.commune_id).where(Service.id == day.service_id)).one()
         closure_id = db.scalar(
             insert(Closure)
@@ -147,6 +151,7 @@ def plan(db: Session, asked: Plan, seen: Affected, account_id: int, now: datetim
             school_id=scope.school_id,
             class_name=scope.class_name,
             kind=asked.kind,
+            picnic=asked.picnic,
             words=asked.words,
             state="planned",
             asked_at=now,
@@ -180,7 +185,7 @@ def take_back(db: Session, call_off_id: int, account_id: int, now: datetime) -> 
 
 
 def carry_out(db: Session, call_off_id: int, now: datetime) -> int | None:
-    """Cancel, credit and tell; how many meals, or nothing when it was carried out or taken back before.
+    """Cancel, credit and tell, or tell of the picnics; how many meals, or nothing when it was carried out or taken back.
 
     Raises `OrdersMoved` when an order was paid between its locks and the day's: the whole is to be tried again.
     """
@@ -201,11 +206,14 @@ def carry_out(db: Session, call_off_id: int, now: datetime) -> int | None:
     meals = [_Meal._make(meal) for meal in db.execute(_meals(scope))]
     if any(meal.order_id not in order_ids for meal in meals):
         raise OrdersMoved
-    _cancel(db, found, day, meals, now)
     found.state, found.ended_at = "done", now
-    found.meals, found.cents = len(meals), sum(meal.cents for meal in meals)
+    if found.picnic:
+        post_all(db, _letters(db, found.id, "picnics", meals), now)
+    else:
+        _cancel(db, found, day, meals, now)
+        found.meals, found.cents = len(meals), sum(meal.cents for meal in meals)
     db.flush()
-    facts: dict[str, object] = {"meals": found.meals, "cents": found.cents}
+    facts: dict[str, object] = {"meals": len(meals), "cents": found.cents}
     audit.note(
         db, _regie_of(db, day.service_id), found.asked_by_id, "call_off_done", f"call_off:{found.id}", facts, now
     )
@@ -237,6 +245,7 @@ def follow(db: Session, order_id: int, now: datetime) -> int:
             Reservation.order_id == order_id,
             Reservation.state == "confirmed",
             CallOff.state == "done",
+            CallOff.picnic.is_(False),
             concerns(Beneficiary),
         )
         .order_by(CallOff.id, Reservation.id)
@@ -286,10 +295,10 @@ def _cancel(db: Session, found: CallOff, day: ServiceDay, meals: Sequence[_Meal]
     ]
     if entries:
         wallet.operations.enter_all(db, entries, now)
-    post_all(db, _letters(db, found.id, meals), now)
+    post_all(db, _letters(db, found.id, "meals_called_off", meals), now)
 
 
-def _letters(db: Session, call_off_id: int, meals: Sequence[_Meal]) -> list[Letter]:
+def _letters(db: Session, call_off_id: int, kind: str, meals: Sequence[_Meal]) -> list[Letter]:
     """One letter a household, to everybody who acts for it."""
     by_household: dict[int, list[_Meal]] = defaultdict(list)
     for meal in meals:
@@ -302,7 +311,7 @@ def _letters(db: Session, call_off_id: int, meals: Sequence[_Meal]) -> list[Lett
     )
     return [
         Letter(
-            kind="meals_called_off",
+            kind=kind,
             to=email,
             key=f"called_off:{call_off_id}:{account_id}:{by_household[household_id][0].id}",
             facts={

@@ -152,6 +152,21 @@ def meals_called_off(db: Session, facts: dict[str, Any]) -> Message:
     return write(sheet)
 
 
+def picnics(db: Session, facts: dict[str, Any]) -> Message:
+    """On an outing the kitchen prepares picnics."""
+    meals = queries.meals_by_id(db, facts["reservation_ids"])
+    call_off = db.get_one(CallOff, facts["call_off_id"])
+    sheet = Sheet(
+        subject=_("Sortie scolaire du %(day)s : la cantine prépare le pique-nique", day=day_long(meals[0].day)),
+        first_name=None,
+        before=[_("Ce jour-là, le repas réservé est un pique-nique préparé par la cuisine. Vous n’avez rien à faire.")],
+        things=[f"{meal.first_name} {meal.last_name}, {day_long(meal.day)}" for meal in meals],
+        facts=[(_("Message de la mairie"), call_off.words)],
+        button=(link_to("orders.reservations"), _("Voir mes réservations")),
+    )
+    return write(sheet)
+
+
 def topped_up(db: Session, facts: dict[str, Any]) -> Message:
     """The wallet was filled."""
     payment = queries.get_payment(db, facts["payment_id"])
@@ -225,6 +240,7 @@ LETTERS: dict[str, Composer] = {
     "order_paid": order_paid,
     "meals_cancelled": meals_cancelled,
     "meals_called_off": meals_called_off,
+    "picnics": picnics,
     "child_sick": child_sick,
     "topped_up": topped_up,
     "late_payment": late_payment,

@@ -968,11 +968,13 @@ def _quotient_wrong(window: Window) -> None:
 # --- calling off ---
 
 
-def _call_off(window: Window, words: str, service: str = "Cantine Aiguilhe", day: str = "2026-11-27") -> None:
+def _call_off(
+    window: Window, words: str, service: str = "Cantine Aiguilhe", day: str = "2026-11-27", kind: str = "Grève"
+) -> None:
     window.go("/mairie/annulations")
     window.page.get_by_label("Service").select_option(label=service)
     window.page.get_by_label("Jour").fill(day)
-    window.page.get_by_label("Grève").check()
+    window.page.get_by_label(kind).check()
     window.page.get_by_label("Message aux familles").fill(words)
     window.button("Voir ce que cela change").click()
 
@@ -988,6 +990,19 @@ def _call_off_wrong(window: Window) -> None:
 @state("mairie-annulations-a-confirmer", CLERK)
 def _call_off_seen(window: Window) -> None:
     _call_off(window, "Le restaurant scolaire est fermé, prévoyez un repas.")
+
+
+@state("mairie-pique-niques-a-confirmer", CLERK)
+def _picnics_seen(window: Window) -> None:
+    _call_off(window, "Sortie à la ferme, retour à 16 h.", kind="la cuisine prépare des pique-niques")
+
+
+@state("mairie-pique-niques", CLERK)
+def _picnics(window: Window) -> None:
+    _call_off(window, "Sortie à la ferme, retour à 16 h.", day="2026-11-30", kind="la cuisine prépare des pique-niques")
+    if window.page.get_by_role("button", name="Confirmer les pique-niques").count():
+        window.button("Confirmer les pique-niques").click()
+    window.go("/mairie/jour?date=2026-11-30")
 
 
 @state("mairie-annulations-prevue", OTHER_CLERK)

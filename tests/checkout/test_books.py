@@ -137,6 +137,7 @@ PLANTS: dict[str, list[str]] = {
     ],
     "annulations de la mairie qui n’ont pas annulé ce qu’elles disent": [
         "UPDATE call_offs SET meals = 1",
+        "UPDATE call_offs SET picnic = true, meals = 1",
         "UPDATE reservations SET call_off_id = 1 WHERE state = 'cancelled'",
     ],
     "repas vendus à un prix, un tarif ou un service qui ne vont pas ensemble, ou par une autre régie": [

@@ -286,7 +286,7 @@ def test_a_clerk_sees_what_it_does_confirms_and_takes_back(
     assert "11,40\u00a0€" in page.text
     assert strike.is_open(), "seeing changes nothing"
     seen: dict[str, Any] = {"meals": 3, "families": 2, "cents": 1140}
-    seen["vu"] = f"{strike.canteen.id}/{strike.day}/0/"
+    seen["vu"] = f"{strike.canteen.id}/{strike.day}/0//False"
     other = form | seen | {"day": str(strike.canteen.open_days(strike.town.now)[4])}
     assert "À confirmer" in submit(client, "/mairie/annulations", other).text, "what was not reviewed is shown first"
     assert strike.is_open()
@@ -338,7 +338,7 @@ def test_nobody_elses_deadline_moves_because_of_a_strike(strike: Strike) -> None
         ({"class_name": "CE2"}, 422, "Choisissez aussi l’école"),
         ({"service": "999"}, 404, ""),
         ({"school": "999"}, 404, ""),
-        ({"meals": "3", "families": "2", "cents": "1", "vu": "1/2026-11-26/0/"}, 409, "La liste a changé"),
+        ({"meals": "3", "families": "2", "cents": "1", "vu": "1/2026-11-26/0//False"}, 409, "La liste a changé"),
     ],
 )
 def test_a_wrong_call_off_is_refused_and_kept(
@@ -369,3 +369,103 @@ def test_nobody_calls_off_in_another_commune(
     assert submit(client, "/mairie/annulations", form).status_code == 404
     sign_in(client, strike.town.clerk(role="cashier"))
     assert client.get("/mairie/annulations").status_code == 403
+
+
+# --- an outing with picnics ---
+
+
+def picnic_on(strike: Strike, **scope: object) -> int:
+    wanted = Scope(strike.day_id, **scope)  # type: ignore[arg-type]
+    with strike.write() as db:
+        asked = Plan(wanted, "outing", "Sortie à la ferme.", picnic=True)
+        return call_off.plan(db, asked, call_off.affected(db, wanted), strike.clerk.account_id, strike.town.now)
+
+
+def test_picnics_cancel_nothing_and_are_told_once(
+    strike: Strike, app: Flask, clock: StoppedClock, letters: SendLetters, books_hold: BooksHold
+) -> None:
+    before = strike.balances()
+    picnic_on(strike)
+    clock.moment += TIME_TO_TAKE_BACK
+    for done in (1, 0):
+        with app.app_context():
+            assert carry_out_call_offs() == done
+    assert (strike.states(), strike.balances(), strike.is_open()) == (["confirmed"] * 3, before, True)
+    told = [letter for letter in letters() if "pique-nique" in str(letter["Subject"])]
+    assert sorted(str(letter["To"]) for letter in told) == sorted(family.email for family in strike.families)
+    with strike.read() as db:
+        assert tuple(db.execute(select(CallOff.state, CallOff.meals, CallOff.cents)).one()) == ("done", 0, 0)
+    books_hold()
+
+
+def test_those_who_take_picnics_still_book(strike: Strike, books_hold: BooksHold) -> None:
+    picnic_on(strike)
+    late = strike.town.family(children=1, balance_cents=5000)
+    basket_id = strike.town.basket(late, strike.canteen, [strike.day])
+    with strike.write() as db:
+        pay_from_wallet(db, Buyer(late.household_id, late.account_id, late.email), basket_id, None, strike.town.now)
+    assert strike.states() == ["confirmed"] * 4
+    books_hold()
+
+
+def test_a_strike_may_follow_upon_picnics_but_not_picnics_upon_a_strike(strike: Strike, books_hold: BooksHold) -> None:
+    picnics = picnic_on(strike)
+    with pytest.raises(AlreadyCalledOff):
+        picnic_on(strike)
+    number = strike.plan()
+    with strike.write() as db:
+        call_off.carry_out(db, picnics, strike.town.now)
+        call_off.carry_out(db, number, strike.town.now)
+    assert strike.states() == ["cancelled"] * 3
+    with pytest.raises(AlreadyCalledOff):
+        picnic_on(strike, school_id=strike.town.aiguilhe.school_id)
+    books_hold()
+
+
+def test_a_card_payment_that_comes_after_the_picnics_were_told_keeps_its_meal(
+    strike: Strike, books_hold: BooksHold
+) -> None:
+    number = picnic_on(strike)
+    with strike.write() as db:
+        call_off.carry_out(db, number, strike.town.now)
+    strike.town.paid_order(strike.town.family(children=1), strike.canteen, [strike.day], settlement="card")
+    assert strike.states() == ["confirmed"] * 4
+    books_hold()
+
+
+def test_the_kitchen_counts_its_picnics(
+    strike: Strike, client: FlaskClient, sign_in: SignIn, submit: Submit, write: OpenSession
+) -> None:
+    """Those concerned alone, by diet, as they are booked now: one who cancels takes her picnic along."""
+    school = strike.town.aiguilhe.school_id
+    with write() as db:
+        db.execute(update(Beneficiary).values(school_id=None))
+        first = strike.families[0]
+        for beneficiary_id, diet in zip(first.beneficiary_ids, ("standard", "no_pork"), strict=True):
+            here = Beneficiary.id == beneficiary_id
+            db.execute(update(Beneficiary).where(here).values(school_id=school, class_name="CE2", diet=diet))
+    sign_in(client, strike.clerk)
+    form = {
+        "service": strike.canteen.id,
+        "day": str(strike.day),
+        "school": school,
+        "class_name": "ce2",
+        "kind": "picnic",
+        "words": "Sortie à la ferme.",
+    }
+    assert "Rien : les repas restent réservés" in submit(client, "/mairie/annulations", form).text
+    seen: dict[str, Any] = {"meals": 2, "families": 1, "cents": 760}
+    other = form | seen | {"vu": f"{strike.canteen.id}/{strike.day}/{school}/ce2/False"}
+    assert "À confirmer" in submit(client, "/mairie/annulations", other).text, "a strike was reviewed, not picnics"
+    seen["vu"] = f"{strike.canteen.id}/{strike.day}/{school}/ce2/True"
+    assert submit(client, "/mairie/annulations", form | seen).status_code == 303
+    page = client.get(f"/mairie/jour?date={strike.day}").text
+    assert "2 pique-niques à préparer" in page
+    assert page.count("Pique-nique</span>") == 2
+    strike.town.cancel(first, strike.town.reservation_ids(1)[0])
+    assert "1 pique-nique à préparer" in client.get(f"/mairie/jour?date={strike.day}").text
+    with strike.read() as db:
+        number = db.scalars(select(CallOff.id)).one()
+    assert submit(client, f"/mairie/annulations/{number}/executer").status_code == 303
+    assert "1 pique-nique à préparer" in client.get("/mairie/annulations").text
+    assert strike.states().count("confirmed") == 2
