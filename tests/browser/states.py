@@ -999,10 +999,10 @@ def _picnics_seen(window: Window) -> None:
 
 @state("mairie-pique-niques", CLERK)
 def _picnics(window: Window) -> None:
-    _call_off(window, "Sortie à la ferme, retour à 16 h.", day="2026-11-30", kind="la cuisine prépare des pique-niques")
+    _call_off(window, "Sortie à la ferme, retour à 16 h.", kind="la cuisine prépare des pique-niques")
     if window.page.get_by_role("button", name="Confirmer les pique-niques").count():
         window.button("Confirmer les pique-niques").click()
-    window.go("/mairie/jour?date=2026-11-30")
+    window.go("/mairie/jour?date=2026-11-27")
 
 
 @state("mairie-annulations-prevue", OTHER_CLERK)
