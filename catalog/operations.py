@@ -294,7 +294,7 @@ class _Import:
             old = getattr(found, name)
             if old == value:
                 continue
-            change = {"label": label, "name": name, "old": _words(name, old), "new": _words(name, value)}
+            change = {"label": label, "name": FIELDS[name], "old": _words(name, old), "new": _words(name, value)}
             self.lines.append(_("~ %(label)s : %(name)s : %(old)s → %(new)s", **change))
             setattr(found, name, value)
         return found
@@ -342,6 +342,39 @@ _RULES: dict[str, Callable[[Any], Sequence[str]]] = {
     ],
 }
 """How rules are told: as parents read them."""
+
+FIELDS = {
+    "legal_name": _("nom de la régie"),
+    "contact_email": _("e-mail"),
+    "contact_phone": _("téléphone"),
+    "address": _("adresse"),
+    "card_gateway": _("paiement par carte"),
+    "minimum_top_up_cents": _("rechargement le plus petit"),
+    "maximum_top_up_cents": _("rechargement le plus grand"),
+    "minimum_online_cents": _("plus petit paiement par carte"),
+    "name": _("nom"),
+    "insee": _("code INSEE"),
+    "zone": _("zone scolaire"),
+    "accent": _("couleur"),
+    "level": _("niveau"),
+    "kind": _("genre"),
+    "description": _("description"),
+    "weekdays": _("jours de service"),
+    "settlement": _("règlement"),
+    "capacity": _("places"),
+    "book_rule": _("limite pour réserver"),
+    "cancel_rule": _("limite pour annuler"),
+    "policies": _("règles"),
+    "position": _("place dans la liste"),
+    "label": _("libellé"),
+    "audience": _("public"),
+    "documents": _("pièces demandées"),
+    "valid_until": _("dernier jour"),
+    "cents": _("prix"),
+    "grid": _("grille"),
+    "decided_on": _("délibération du"),
+}
+"""What a report calls the columns that an import may change."""
 
 
 def import_calendar(db: Session, calendar: SchoolCalendar) -> ImportReport:

@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import ImportRefused
 from catalog.export import read_catalogue, write_town
-from catalog.models import Closure, Commune, Regie, SchoolYear, Service, ServiceDay, Tariff, TariffPrice
+from catalog.models import Closure, Commune, Regie, School, SchoolYear, Service, ServiceDay, Tariff, TariffPrice
 from catalog.operations import (
+    FIELDS,
     import_calendar,
     import_town,
     refresh_days,
@@ -23,6 +24,7 @@ from catalog.operations import (
 )
 from catalog.rules.deadlines import DeadlineRule
 from catalog.town import ClosureEntry, PriceEntry, SchoolCalendar, Town, read_school_calendar, read_town
+from shop.database import Base
 from tests.conftest import as_typed
 from tests.factory import Town as FactoryTown
 
@@ -97,8 +99,8 @@ def test_a_change_is_told_and_made(opened: Open, town_file: Town) -> None:
     before = "Réservez 2 jours de service avant le repas, avant 10\u00a0h."
     after = "Réservez avant le jeudi 12\u00a0h pour les repas des sept jours qui suivent."
     lines = (
-        "~ Aiguilhe / Cantine Aiguilhe : capacity : rien → 80",
-        f"~ Aiguilhe / Cantine Aiguilhe : book_rule : « {before} » → « {after} »",
+        "~ Aiguilhe / Cantine Aiguilhe : places : rien → 80",
+        f"~ Aiguilhe / Cantine Aiguilhe : limite pour réserver : « {before} » → « {after} »",
     )
     with opened() as db:
         assert as_typed_all(import_town(db, changed, NOW).lines) == lines
@@ -106,6 +108,13 @@ def test_a_change_is_told_and_made(opened: Open, town_file: Town) -> None:
         service = db.get_one(Service, canteen_id(db))
         assert service.capacity == 80
         assert DeadlineRule.from_json(service.book_rule) == DeadlineRule.of("12:00", weekday_before=4)
+
+
+@pytest.mark.parametrize("model", [Regie, Commune, School, Service, Tariff, TariffPrice])
+def test_a_report_names_every_column_in_french(model: type[Base]) -> None:
+    """All but what a row is known by, which no import changes."""
+    known_by = {"id", "slug", "code", "valid_from", *(key.parent.name for key in model.__table__.foreign_keys)}
+    assert {column.name for column in model.__table__.columns} - known_by <= set(FIELDS)
 
 
 def test_a_changed_rule_tells_the_days_and_the_open_baskets_before_it_is_written(
