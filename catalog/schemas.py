@@ -402,6 +402,8 @@ class RefundOf(_Item):
     def _deserialize(self, value: Any, *_args: Any, **_more: Any) -> str | int:
         if value in ("full", "none"):
             return str(value)
+        if isinstance(value, str) and value.isalpha():
+            raise ValidationError(_('ni "full" (le prix payé), ni "none" (rien), ni un montant comme "3,80"'))
         cents: int = Euros().deserialize(value)
         return cents
 

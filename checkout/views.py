@@ -238,6 +238,8 @@ def _top_up_page(error: str | None = None, regie_id: int | None = None, ticked: 
     """`regie_id` says in whose form `ticked` and `typed` were sent, and were wrong."""
     with reading() as db:
         purses = top_up.purses(db, the_household_id())
+    # What was wrong stands right below the sentence that says so.
+    purses.sort(key=lambda purse: purse.regie_id != regie_id)
     return render_template(
         "checkout/top_up.html",
         purses=purses,

@@ -104,6 +104,7 @@ class Hole(NamedTuple):
     """A situation in which no row of a grid holds, or several do."""
 
     situation: Situation
+    """What the grid asks of it, and nothing else."""
     rows: tuple[int, ...]
     """The places of the rows that hold there."""
 
@@ -112,11 +113,12 @@ def holes(grid: Grid) -> Iterator[Hole]:
     """Every kind of situation in which not exactly one row holds. It is enough to look where rows begin and end."""
     points = {axis: _points(grid, axis) for axis in AXES}
     levels: Sequence[str | None] = LEVELS if any(row.level for row in grid) else (None,)
+    asked = axes(grid)
     for quotient, rank, eating, level in product(points["quotient"], points["rank"], points["eating"], levels):
         situation = Situation(quotient, rank, eating, level)
         held = tuple(place for place, row in enumerate(grid) if row.may_hold(situation))
         if len(held) != 1:
-            yield Hole(situation, held)
+            yield Hole(Situation(**{axis: getattr(situation, axis) for axis in asked}), held)
 
 
 def _points(grid: Grid, axis: str) -> list[int]:
@@ -247,7 +249,7 @@ def row_words(row: Row) -> str:
 
 
 def situation_words(situation: Situation) -> str:
-    """A situation as people read it: "quotient 700, 2e enfant"."""
+    """A situation as people read it: "quotient 700, 2e enfant"; with nothing known, every one."""
     parts = []
     if situation.level is not None:
         parts.append(LEVEL_NAMES[situation.level])
@@ -257,7 +259,7 @@ def situation_words(situation: Situation) -> str:
         parts.append(_("%(rank)s enfant", rank=_ordinal(situation.rank)))
     if situation.eating is not None:
         parts.append(_("%(count)s ce jour-là", count=plural(situation.eating, _("enfant"))))
-    return ", ".join(parts)
+    return ", ".join(parts) or _("dans tous les cas")
 
 
 def _range_words(row: Row, axis: str) -> str:

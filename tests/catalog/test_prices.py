@@ -287,11 +287,12 @@ def test_holes_are_found_exactly_where_somebody_would_fall_into_one(rows: list[R
 @pytest.mark.parametrize(
     ("grid", "situation", "rows"),
     [
-        (CHAMPCEVINEL[:3], Situation(1501, 1, 1), ()),
-        (CHAMPCEVINEL[1:], Situation(0, 1, 1), ()),
-        (BAINS[:2], Situation(0, 1, 1, "secondary"), ()),
-        ((*BAINS, Row(level="nursery", quotient_to=500, cents=100)), Situation(0, 1, 1, "nursery"), (0, 3)),
-        ((Row(cents=300), Row(eating_from=2, cents=250)), Situation(0, 1, 2), (0, 1)),
+        (CHAMPCEVINEL[:3], Situation(1501), ()),
+        (CHAMPCEVINEL[1:], Situation(0), ()),
+        (BAINS[:2], Situation(level="secondary"), ()),
+        ((*BAINS, Row(level="nursery", quotient_to=500, cents=100)), Situation(0, level="nursery"), (0, 3)),
+        ((Row(cents=300), Row(eating_from=2, cents=250)), Situation(eating=2), (0, 1)),
+        ((Row(cents=300), Row(cents=250)), Situation(), (0, 1)),
         (MIXED[:-1], Situation(0, 1, 2, "secondary"), ()),
     ],
 )
@@ -497,7 +498,7 @@ def test_a_row_says_what_it_asks(row: Row, expected: str) -> None:
         (Situation(700, 2), "quotient 700, 2e enfant"),
         (Situation(0, 1, 1), "quotient 0, 1er enfant, 1 enfant ce jour-là"),
         (Situation(eating=3, level="secondary"), "collège, 3 enfants ce jour-là"),
-        (Situation(), ""),
+        (Situation(), "dans tous les cas"),
     ],
 )
 def test_a_situation_in_words(situation: Situation, expected: str) -> None:

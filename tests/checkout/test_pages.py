@@ -319,6 +319,17 @@ def test_amounts_that_cannot_be(
     assert Picture(read) == before
 
 
+def test_the_form_that_was_wrong_comes_first(town: Town, client: FlaskClient, submit: Submit, family: Family) -> None:
+    """With several régies, below the sentence that says what is wrong."""
+    canteen = town.another_regie().canteen
+    town.enrol(family, family.beneficiary_ids[0], canteen)
+    forms = r'name="regie" value="(\d+)"'
+    usual = re.findall(forms, client.get("/recharger").text)
+    assert len(usual) == 2
+    answer = submit(client, "/recharger", {"regie": usual[1], "montant_libre": "-5"})
+    assert re.findall(forms, answer.text) == usual[::-1]
+
+
 @pytest.mark.parametrize(
     ("ticked", "typed", "cents"),
     [("100", "", 10000), ("autre", "30", 3000), ("", "30", 3000), ("20", "20,00", 2000), ("100", " ", 10000)],
