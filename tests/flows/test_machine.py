@@ -31,9 +31,10 @@ from cart.errors import PaymentUnderWay
 from cart.models import Basket, BasketLine
 from cart.rules import Line
 from catalog.models import ServiceDay, TariffPrice
-from checkout import books
+from checkout import books, call_off
+from checkout.call_off import Plan, Scope
 from checkout.cancel import cancel_reservations
-from checkout.errors import BasketRefused, CannotCancel, EmptyBasket, TotalChanged
+from checkout.errors import AlreadyCalledOff, BasketRefused, CannotCancel, EmptyBasket, TooLateToTakeBack, TotalChanged
 from checkout.place import Buyer, hold_for_card, pay_from_wallet
 from checkout.settle import give_up, settle
 from checkout.top_up import open_top_up
@@ -127,6 +128,10 @@ class Walk(RuleBasedStateMachine):
             self.deadlines: dict[date, datetime] = {row.day: row.book_deadline_at for row in rows}
         town.enrol(second, shared, self.canteen)
 
+        self.clerk = town.clerk()
+        self.called_off: dict[int, tuple[int, str]] = {}
+        """By day, the call-off that holds: its number and state."""
+        self.picnics: set[int] = set()
         self.capacity = [SMALL, 60, 60, 60]
         self.is_open = [True] * DAYS
         self.rights = {(family, child) for family, theirs in enumerate(self.belongs) for child in theirs}
@@ -393,6 +398,9 @@ class Walk(RuleBasedStateMachine):
         if expected == "order_paid":
             self.paying[order.family] = None
             self.baskets[order.family], self.basket_ids[order.family] = {}, None
+            for meal in order.meals:
+                if self.called_off.get(meal[1], (0, ""))[1] == "done":
+                    self.give_back(order, meal)
         else:
             order.basket = None
             for meal in order.meals:
@@ -478,10 +486,14 @@ class Walk(RuleBasedStateMachine):
             assert isinstance(result, CannotCancel)
         else:
             assert result == order.meals[meal]
-            order.cancelled.add(meal)
-            del self.live[meal]
-            self.wallets[family] += order.meals[meal]
-            self.sales -= order.meals[meal]
+            self.give_back(order, meal)
+
+    def give_back(self, order: ModelOrder, meal: Meal) -> None:
+        """The meal is cancelled and credited in full to the family that paid."""
+        order.cancelled.add(meal)
+        del self.live[meal]
+        self.wallets[order.family] += order.meals[meal]
+        self.sales -= order.meals[meal]
 
     @precondition(lambda self: self.live)
     @rule(which=some, before=st.booleans())
@@ -506,6 +518,59 @@ class Walk(RuleBasedStateMachine):
             assert order is not None
             self.deadline_comes(min(day for _child, day in order.meals), before)
             self.money_comes(place)
+
+    # --- the town hall calls a day off ---
+
+    @rule(day=days, step=st.sampled_from(["plan", "plan", "done", "done", "back", "picnics"]))
+    def town_hall(self, day: int, step: str) -> None:
+        if step == "plan":
+            self.plan_call_off(day)
+        elif step == "picnics":
+            self.picnics_are_told(day)
+        elif day in self.called_off:
+            self.end_call_off(day, step)
+
+    def planned(self, day: int, kind: str, picnic: bool) -> Any:
+        scope = Scope(self.canteen.day_ids[self.days[day]])
+        with self.app.app_context(), reading() as db:
+            seen = call_off.affected(db, scope)
+        asked = Plan(scope, kind, "Grève ou sortie.", picnic)
+        return self.do(call_off.plan, asked, seen, self.clerk.account_id)
+
+    def plan_call_off(self, day: int) -> None:
+        result = self.planned(day, "strike", False)
+        if not self.is_open[day]:
+            assert isinstance(result, AlreadyCalledOff)
+            return
+        assert isinstance(result, int), result
+        self.called_off[day], self.is_open[day] = (result, "planned"), False
+
+    def end_call_off(self, day: int, step: str) -> None:
+        number, state = self.called_off[day]
+        if step == "back":
+            result = self.do(call_off.take_back, number, self.clerk.account_id)
+            assert isinstance(result, TooLateToTakeBack) == (state == "done")
+            if state == "planned":
+                del self.called_off[day]
+                self.is_open[day] = True
+            return
+        paid = [(order, meal) for meal, order in self.live.items() if meal[1] == day and order.state == "paid"]
+        result = self.do(call_off.carry_out, number)
+        assert result == (len(paid) if state == "planned" else None)
+        self.called_off[day] = (number, "done")
+        if state == "planned":
+            for order, meal in paid:
+                self.give_back(order, meal)
+
+    def picnics_are_told(self, day: int) -> None:
+        """An outing with picnics moves no meal and no money."""
+        result = self.planned(day, "outing", True)
+        if not self.is_open[day] or day in self.picnics:
+            assert isinstance(result, AlreadyCalledOff)
+            return
+        paid = [meal for meal, order in self.live.items() if meal[1] == day and order.state == "paid"]
+        assert self.do(call_off.carry_out, result) == len(paid)
+        self.picnics.add(day)
 
     # --- the world ---
 
@@ -537,6 +602,9 @@ class Walk(RuleBasedStateMachine):
         self.town.change_day(self.canteen, self.days[day], capacity=self.capacity[day])
 
     def strike(self, day: int) -> None:
+        """The day is closed without a word, or opened again."""
+        if day in self.called_off:
+            return
         self.is_open[day] = not self.is_open[day]
         self.town.change_day(self.canteen, self.days[day], is_open=self.is_open[day])
 
