@@ -32,6 +32,7 @@ import checkout.mails
 import checkout.order_views
 import checkout.queries
 import checkout.reconcile
+import checkout.change_views
 import checkout.sick_views
 import checkout.views
 import checkout.wallet_views

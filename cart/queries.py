@@ -310,6 +310,19 @@ def find_family(db: Rows, household_id: int) -> Family:
     )
 
 
+def between(family: Sequence[Child], first: date, last: date) -> dict[int, Child]:
+    """Those of the family who may buy something between two days (both included), by id."""
+    found = [child.between(first, last) for child in family]
+    return {child.id: child for child in found if child is not None}
+
+
+def terms_of(db: Rows, household_id: int, place: Place, children: Mapping[int, Child]) -> Terms:
+    """What the service asks, and of whom. Two statements, and only where one of the children's prices has a grid."""
+    has_grid = any(right.grid is not None for child in children.values() for right in child.rights)
+    family = find_family(db, household_id) if has_grid else NOBODY
+    return Terms(Policies.from_json(place.policies), place.commune_id, family)
+
+
 class BasketMeal(NamedTuple):
     """A line of the basket as it was quoted and as things stand now."""
 

@@ -13,7 +13,7 @@ from cart import grid, operations, queries
 from cart.errors import MealsRefused, NothingChosen, PaymentUnderWay, TooManyMeals
 from cart.periods import Period, read_period, usual_periods
 from cart.queries import Place
-from cart.quotes import NOBODY, Terms, asks_who_eats
+from cart.quotes import Terms, asks_who_eats
 from cart.repricing import follow_who_eats
 from cart.rules import (
     MOST_MEALS,
@@ -38,7 +38,6 @@ from cart.rules import (
     who_eats,
 )
 from cart.ticks import near, read_ticks, write_ticks
-from catalog.rules.policies import Policies
 from shop.access import found_again_at, open_to, the_household_id
 from shop.clock import paris_day, request_now
 from shop.database import rows, transaction
@@ -150,8 +149,8 @@ def _load(
     first, last = min([max(periods[0].first, today), *ticked_days]), max([periods[-1].last, *ticked_days])
     days, taken = queries.days_between(db, household_id, place.service_id, first, last)
     period = _first_to_book(periods, days, family, taken, now)
-    children = _between(family, min([max(period.first, today), *ticked_days]), max([period.last, *ticked_days]))
-    terms = _terms(db, household_id, place, children)
+    children = queries.between(family, min([max(period.first, today), *ticked_days]), max([period.last, *ticked_days]))
+    terms = queries.terms_of(db, household_id, place, children)
     return Choice(place, period, today, now, holidays_end, year_end, children, days, taken, ticked, terms)
 
 
@@ -168,17 +167,6 @@ def _first_to_book(
         if any(can_be_had(child, day, taken, now) for day in ahead for child in family):
             return period
     return periods[-1]
-
-
-def _terms(db: Rows, household_id: int, place: Place, children: Mapping[int, Child]) -> Terms:
-    has_grid = any(right.grid is not None for child in children.values() for right in child.rights)
-    family = queries.find_family(db, household_id) if has_grid else NOBODY
-    return Terms(Policies.from_json(place.policies), place.commune_id, family)
-
-
-def _between(family: Sequence[Child], first: date, last: date) -> dict[int, Child]:
-    found = [child.between(first, last) for child in family]
-    return {child.id: child for child in found if child is not None}
 
 
 def _page(
@@ -372,7 +360,7 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
             raise NotFound
         place, _season, family = found
         basket = operations.lock_live_basket(db, household_id, place.regie_id, now)
-        children = _between(family, first, last)
+        children = queries.between(family, first, last)
         strangers = {meal.beneficiary_id for meal in ticked} - children.keys()
         if strangers:
             # Somebody else's child does not exist for this family; its own may have lost its enrolment meanwhile.
@@ -380,7 +368,7 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
                 raise NotFound
             raise MealsRefused([_("L’inscription d’un bénéficiaire à ce service n’est pas ou plus validée.")])
         days, taken = queries.days_between(db, household_id, place.service_id, first, last)
-        terms = _terms(db, household_id, place, children)
+        terms = queries.terms_of(db, household_id, place, children)
         lines, problems = choose(ticked, children, days, taken, terms, now)
         if problems:
             raise MealsRefused(problems)

@@ -136,3 +136,18 @@ class NothingBooked(Refusal):
 
     def __init__(self) -> None:
         super().__init__(_("Aucun repas n’est réservé ces jours-là : il n’y a rien à changer."))
+
+
+class NothingToChange(Refusal):
+    """The days that were chosen are how things stand already."""
+
+    def __init__(self) -> None:
+        super().__init__(_("Il n’y a rien à changer : tout est déjà ainsi."))
+
+
+class ChangeMoved(Conflict):
+    """A change of days would not do what the family saw. `differences`: a sentence for each meal."""
+
+    def __init__(self, differences: Sequence[str]) -> None:
+        self.differences = list(differences)
+        super().__init__(_("La situation a changé depuis l’aperçu : rien n’a été modifié. Vérifiez, puis confirmez."))
