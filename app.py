@@ -18,6 +18,7 @@ import accounts.models
 import accounts.queries
 import accounts.views
 import backoffice.call_off_views
+import backoffice.meal_views
 import backoffice.views
 import cart.models
 import cart.views
@@ -25,14 +26,15 @@ import catalog.models
 import catalog.queries
 import catalog.views
 import checkout.agenda
+import checkout.change_views
 import checkout.closing
 import checkout.dashboard
 import checkout.jobs
 import checkout.mails
+import checkout.meal_views
 import checkout.order_views
 import checkout.queries
 import checkout.reconcile
-import checkout.change_views
 import checkout.sick_views
 import checkout.views
 import checkout.wallet_views

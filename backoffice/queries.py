@@ -496,6 +496,7 @@ class Booked(NamedTuple):
     """The family has said that the child is ill; the meal stays due."""
     picnic: bool
     """The meal is a picnic: the child is on an outing."""
+    reservation_id: int
 
 
 def booked_on(db: Session, commune_ids: Collection[int], day: date) -> dict[int, list[Booked]]:
@@ -520,6 +521,7 @@ def booked_on(db: Session, commune_ids: Collection[int], day: date) -> dict[int,
             )
             .correlate(Reservation, Beneficiary)
             .exists(),
+            Reservation.id,
         )
         .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
         .join(Service, Service.id == ServiceDay.service_id)
@@ -539,6 +541,43 @@ def booked_on(db: Session, commune_ids: Collection[int], day: date) -> dict[int,
     for row in rows:
         lists[row[0]].append(Booked._make(row))
     return lists
+
+
+class FamilyMeal(NamedTuple):
+    """A meal in a family's file."""
+
+    reservation_id: int
+    first_name: str
+    last_name: str
+    day: date
+    service_name: str
+    state: str
+    cents: int
+
+
+def meals_of(db: Session, commune_ids: Collection[int], household_id: int, first: date, last: date) -> list[FamilyMeal]:
+    """A family's meals at services of these communes from `first` to `last`, those included that were cancelled."""
+    rows = db.execute(
+        select(
+            Reservation.id,
+            Beneficiary.first_name,
+            Beneficiary.last_name,
+            ServiceDay.day,
+            Service.name,
+            Reservation.state,
+            Reservation.cents,
+        )
+        .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
+        .join(Service, Service.id == ServiceDay.service_id)
+        .join(Beneficiary, Beneficiary.id == Reservation.beneficiary_id)
+        .where(
+            Reservation.household_id == household_id,
+            Service.commune_id.in_(sorted(commune_ids)),
+            ServiceDay.day.between(first, last),
+        )
+        .order_by(ServiceDay.day, Service.id, Beneficiary.first_name, Reservation.id)
+    )
+    return [FamilyMeal._make(row) for row in rows]
 
 
 class Headcount(NamedTuple):

@@ -146,6 +146,7 @@ def day() -> Answer:
         tally=_by_diet,
         diets=DIETS,
         with_tariffs=reach.may("tariffs"),
+        with_history=here <= reach.communes("families"),
     )
     return page, 422 if wrong else 200
 

@@ -3,13 +3,13 @@
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from icalendar import Calendar, Event
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from accounts.models import Household
+from accounts.models import Beneficiary, Household, HouseholdBeneficiary
 from accounts.queries import digest
 from orders.models import CalendarFeed
 from shop.database import lock
@@ -92,10 +92,35 @@ def end_with_household(db: Session, household_id: int, _account_id: int, _now: d
     end_feed(db, household_id)
 
 
-def feed_token(db: Session, household_id: int) -> str | None:
-    """The key in the household's private address, if it has one."""
-    sealed = db.scalar(select(CalendarFeed.token).where(CalendarFeed.household_id == household_id))
-    return None if sealed is None else the_sealer().open(sealed, f"calendar_feeds.token:{household_id}")
+class Eater(NamedTuple):
+    """Somebody who eats in a household, or did."""
+
+    id: int
+    first_name: str
+    last_name: str
+    archived: bool
+
+
+def family_and_feed(db: Session, household_id: int) -> tuple[list[Eater], str | None]:
+    """Who eats in the household, those who did last, and the key in its private address, if it has one. One statement."""
+    rows = db.execute(
+        select(
+            CalendarFeed.token,
+            Beneficiary.id,
+            Beneficiary.first_name,
+            Beneficiary.last_name,
+            HouseholdBeneficiary.archived_at.is_not(None),
+        )
+        .select_from(Household)
+        .outerjoin(CalendarFeed, CalendarFeed.household_id == Household.id)
+        .outerjoin(HouseholdBeneficiary, HouseholdBeneficiary.household_id == Household.id)
+        .outerjoin(Beneficiary, Beneficiary.id == HouseholdBeneficiary.beneficiary_id)
+        .where(Household.id == household_id)
+        .order_by(HouseholdBeneficiary.archived_at.is_not(None), HouseholdBeneficiary.position, Beneficiary.id)
+    ).all()
+    sealed = rows[0][0] if rows else None
+    token = None if sealed is None else the_sealer().open(sealed, f"calendar_feeds.token:{household_id}")
+    return [Eater._make(eater) for _token, *eater in rows if eater[0] is not None], token
 
 
 def household_of(db: Session, token: str) -> int | None:

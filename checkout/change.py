@@ -171,6 +171,17 @@ _OWN = (
     )
     .order_by(ServiceDay.day, Reservation.beneficiary_id)
 )
+_NEXT_BOOKED = (
+    select(ServiceDay.service_id)
+    .join(Reservation, Reservation.service_day_id == ServiceDay.id)
+    .where(
+        Reservation.household_id == bindparam("household_id"),
+        is_one_of(Reservation.state, ["confirmed"]),
+        ServiceDay.day >= bindparam("today"),
+    )
+    .order_by(ServiceDay.day, ServiceDay.service_id)
+    .limit(1)
+)
 _IN_BASKET = (
     select(BasketLine.id, BasketLine.beneficiary_id, ServiceDay.day)
     .select_from(BasketLine)
@@ -246,6 +257,12 @@ def plan_change(db: Session, household_id: int, wish: Wish, now: datetime) -> Ch
         days,
         booked,
     )
+
+
+def usual_service(db: Rows, household_id: int, today: date) -> int | None:
+    """The service at which the household has its next booked meal, if it has one."""
+    service_id: int | None = run(db, _NEXT_BOOKED, household_id=household_id, today=today).scalar()
+    return service_id
 
 
 def _place_of(db: Rows, household_id: int, service_id: int, now: datetime) -> Place:

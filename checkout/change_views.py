@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from accounts.queries import list_beneficiaries
 from cart.errors import PaymentUnderWay, TooManyMeals
 from cart.grid import WEEKDAYS
-from cart.queries import places_of
+from cart.queries import Place, places_of
 from cart.rules import Pattern
 from checkout import change, queries
 from checkout.basket import days_in_words
@@ -35,14 +35,14 @@ class Group(NamedTuple):
     """Meals of one child at one sum."""
 
     name: str
-    count: int
+    number: int
     cents: int
     """Of each."""
     days: str
 
     @property
     def total_cents(self) -> int:
-        return self.count * self.cents
+        return self.number * self.cents
 
 
 def _groups(meals: Sequence[tuple[int, date, int]], names: Mapping[int, str]) -> list[Group]:
@@ -141,6 +141,7 @@ def _page(typed: Any, refusal: Refusal | None = None) -> str | tuple[str, int]:
     with reading() as db:
         places = places_of(db, household_id, today)
         children = list_beneficiaries(db, household_id) if places else []
+        usual = change.usual_service(db, household_id, today) if places and wish is None else None
         if wish is not None and not isinstance(refusal, PaymentUnderWay | TooManyMeals):
             try:
                 plan = change.plan_change(db, household_id, wish, now)
@@ -155,7 +156,7 @@ def _page(typed: Any, refusal: Refusal | None = None) -> str | tuple[str, int]:
         places=places,
         children=children,
         weekdays=WEEKDAYS[:5],
-        service=wish.service_id if wish else places[0].service_id if places else None,
+        service=wish.service_id if wish else _first_shown(places, usual),
         chosen=chosen or frozenset(child.id for child in children),
         first=wish.first if wish else today,
         stop=typed.get("quoi") == STOP,
@@ -168,6 +169,12 @@ def _page(typed: Any, refusal: Refusal | None = None) -> str | tuple[str, int]:
         **(_preview(plan, balance_cents) if plan else {"plan": None}),
     )
     return (page, refusal.status) if refusal else page
+
+
+def _first_shown(places: Sequence[Place], usual: int | None) -> int | None:
+    """The service that is ticked when the page opens."""
+    ids = [place.service_id for place in places]
+    return usual if usual in ids else next(iter(ids), None)
 
 
 def _preview(plan: Change, balance_cents: int) -> dict[str, Any]:

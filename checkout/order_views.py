@@ -1,24 +1,22 @@
 """Orders and reservations: the confirmation, the history, the calendar of everything, cancelling."""
 
-from collections.abc import Sequence
-from datetime import date, timedelta
-from itertools import groupby
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from cart.quotes import reasons
-from cart.rules import monday_of, month_after, month_before
-from checkout import agenda, cancel, queries
+from checkout import agenda, cancel, queries, spans
 from checkout.errors import CannotCancel, CreditChanged
-from checkout.queries import BookedMeal, OrderFacts, OrderMeal
+from checkout.queries import OrderFacts, OrderMeal
 from checkout.views import the_buyer
 from shop.access import open_to, open_to_all, the_household_id
 from shop.clock import paris_day, request_now
 from shop.database import reading, rows, transaction
 from shop.errors import NotFound
-from shop.french import month_name, plural
+from shop.french import plural
 from shop.money import format_euros
 from shop.web import link_to, whole_number
 from shop.words import gettext as _
@@ -141,59 +139,57 @@ def end_feed() -> Response:
     return redirect(url_for("orders.reservations", _anchor="agenda"), 303)
 
 
-class CalendarDay(NamedTuple):
-    """A day of a calendar, or one beside it that fills its first or last week."""
-
-    day: date
-    inside: bool
-    meals: list[BookedMeal]
-
-
-def _month_of(text: str, today: date) -> date:
-    try:
-        first = date.fromisoformat(f"{text}-01")
-    except ValueError:
-        return today.replace(day=1)
-    return first if abs((first - today).days) < 3650 else today.replace(day=1)
+def _chosen(eaters: Sequence[agenda.Eater]) -> int | None:
+    """The child that the address filters by. Raises `NotFound` for one who is not the family's."""
+    child = whole_number(request.args.get("enfant"))
+    if child is not None and all(eater.id != child for eater in eaters):
+        raise NotFound
+    return child
 
 
-def _grid(first: date, last: date, meals: Sequence[BookedMeal]) -> list[list[CalendarDay]]:
-    """The weeks of these days with what is booked on them; Saturday and Sunday only when something is."""
-    theirs = (meal for meal in meals if first <= meal.day <= last)
-    by_day = {day: list(of_day) for day, of_day in groupby(theirs, key=lambda meal: meal.day)}
-    length = 7 if any(day.isoweekday() > 5 for day in by_day) else 5
-    weeks = []
-    monday = monday_of(first)
-    while monday <= last:
-        days = [monday + timedelta(days=number) for number in range(length)]
-        if any(first <= day <= last for day in days):
-            weeks.append([CalendarDay(day, first <= day <= last, by_day.get(day, [])) for day in days])
-        monday += timedelta(days=7)
-    return weeks
+def where_from(values: Mapping[str, str]) -> dict[str, Any]:
+    """What an address or a form says of the page of reservations that one came from, to lead back there."""
+    return {name: values[name] for name in ("semaine", "mois", "annee", "enfant") if 0 < len(values.get(name, "")) < 20}
 
 
 @blueprint.get("/mes-reservations")
 @open_to("parents")
 def reservations() -> str:
-    """A month of everything that is booked, for all children. What is ahead comes first: of the month that today is in,
-    the days gone by are folded away."""
-    now = request_now()
+    """A week, a month or a school year of everything that is booked, for all children or one. What is ahead comes first: of
+    the month that today is in, the days gone by are folded away."""
+    now, household_id = request_now(), the_household_id()
     today = paris_day(now)
-    first = _month_of(request.args.get("mois", ""), today)
-    last = month_after(first) - timedelta(days=1)
-    begins = today if first <= today <= last else first
-    yesterday = begins - timedelta(days=1)
+    span = spans.read_span(request.args, today)
     with reading() as db:
-        meals = queries.booked_between(db, the_household_id(), first, last)
-        token = agenda.feed_token(db, the_household_id())
+        eaters, token = agenda.family_and_feed(db, household_id)
+        child = _chosen(eaters)
+        found = queries.booked_between(db, household_id, span.first, span.last)
+        menus = queries.menus_between(db, household_id, span.first, span.last) if span.kind == "semaine" else []
+    meals = [meal for meal in found if child in (None, meal.beneficiary_id)]
+    seen = {meal.beneficiary_id for meal in found}
+    begins = today if span.kind == "mois" and span.first <= today <= span.last else span.first
+    yesterday = begins - timedelta(days=1)
+    is_year = span.kind == "annee"
+    months = spans.months_of(span, meals) if is_year else []
     return render_template(
         "checkout/reservations.html",
-        weeks=_grid(begins, last, meals) if any(meal.day >= begins for meal in meals) else [],
-        gone=_grid(first, yesterday, meals) if any(meal.day < begins for meal in meals) else [],
+        span=span,
+        views=spans.views(span, today),
+        this=spans.AROUND[span.kind](today),
+        eaters=[eater for eater in eaters if not eater.archived or eater.id in seen or eater.id == child],
+        child=child,
+        keep={"enfant": child} if child is not None else {},
+        months=months,
+        totals=spans.totals_of(meals) if is_year else [],
+        menus=spans.menus_of(menus),
+        weeks=spans.weeks_of(begins, span.last, meals)
+        if not is_year and (menus or any(meal.day >= begins for meal in meals))
+        else [],
+        gone=spans.weeks_of(span.first, yesterday, meals)
+        if not is_year and any(meal.day < begins for meal in meals)
+        else [],
+        cancellable=any(meal.state == "confirmed" and now < meal.cancel_deadline_at for meal in meals),
         yesterday=yesterday,
-        title=month_name(first),
-        before=month_before(first),
-        after=month_after(first),
         today=today,
         now=now,
         feed_url=link_to("orders.feed", token=token) if token else None,
@@ -220,7 +216,7 @@ def _confirm_page(ids: list[int], sentences: list[str]) -> str:
         problems=problems,
         sentences=sentences,
         until=min(meal.cancel_deadline_at for meal in meals),
-        month=f"{meals[0].day:%Y-%m}",
+        back=where_from(request.values) or {"mois": f"{meals[0].day:%Y-%m}"},
     )
 
 
@@ -254,5 +250,4 @@ def cancel_meals() -> Response | tuple[str, int]:
         flash(sentence % {"meals": plural(len(ids), "repas"), "credit": format_euros(credit)}, "ok")
     else:
         flash(_("C’était déjà annulé : rien n’a changé."), "note")
-    month = request.form.get("mois", "")
-    return redirect(url_for("orders.reservations", mois=month if len(month) == 7 else None), 303)
+    return redirect(url_for("orders.reservations", **where_from(request.form)), 303)

@@ -10,6 +10,7 @@ from accounts.models import Account, Beneficiary, HouseholdMember
 from cart.models import Basket, BasketLine
 from cart.operations import LIVE_STATES
 from catalog.models import Commune, Regie, Service, ServiceDay, Tariff, TariffPrice
+from enrolments.models import Enrolment
 from orders.models import Order, Reservation
 from orders.queries import reserved
 from payments.models import Payment
@@ -271,11 +272,13 @@ class BookedMeal(NamedTuple):
     """A reservation in the calendar of everything."""
 
     id: int
+    beneficiary_id: int
     first_name: str
     last_name: str
     day: date
     service_name: str
     state: str
+    cents: int
     credit_cents: int
     """What cancelling gives back, or gave."""
     called_off: bool
@@ -289,11 +292,13 @@ def booked_between(db: Session, household_id: int, first: date, last: date) -> l
     rows = db.execute(
         reserved(
             Reservation.id,
+            Reservation.beneficiary_id,
             Beneficiary.first_name,
             Beneficiary.last_name,
             ServiceDay.day,
             Service.name,
             Reservation.state,
+            Reservation.cents,
             Reservation.credit_cents,
             Reservation.call_off_id.is_not(None),
             Reservation.cancel_deadline_at,
@@ -309,6 +314,28 @@ def booked_between(db: Session, household_id: int, first: date, last: date) -> l
         .order_by(ServiceDay.day, Service.id, Beneficiary.first_name, Reservation.id)
     )
     return [BookedMeal._make(row) for row in rows]
+
+
+class DayMenu(NamedTuple):
+    """What a service that the household may book serves on a day, or why it does not."""
+
+    day: date
+    service_name: str
+    is_open: bool
+    closed_reason: str | None
+    menu: str | None
+
+
+def menus_between(db: Session, household_id: int, first: date, last: date) -> list[DayMenu]:
+    """The days of the household's services from `first` to `last`, by day."""
+    theirs = select(Enrolment.service_id).where(Enrolment.household_id == household_id, Enrolment.state == "approved")
+    rows = db.execute(
+        select(ServiceDay.day, Service.name, ServiceDay.is_open, ServiceDay.closed_reason, ServiceDay.menu)
+        .join(Service, Service.id == ServiceDay.service_id)
+        .where(ServiceDay.service_id.in_(theirs), ServiceDay.day.between(first, last))
+        .order_by(ServiceDay.day, Service.position, Service.id)
+    )
+    return [DayMenu._make(row) for row in rows]
 
 
 class Movement(NamedTuple):

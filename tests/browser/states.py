@@ -749,6 +749,55 @@ def _days_gone_by(window: Window) -> None:
     window.page.locator("main summary").click()
 
 
+page("reservations-semaine", "/mes-reservations?semaine=2026-W48", FOUR_CHILDREN)
+page("reservations-annee", "/mes-reservations?annee=2026", FOUR_CHILDREN)
+page("reservations-annee-vide", "/mes-reservations?annee=2030", DUPONT)
+
+
+@state("reservations-un-enfant", FOUR_CHILDREN)
+def _one_child(window: Window) -> None:
+    window.go("/mes-reservations?mois=2026-12")
+    window.page.get_by_label("Enfant", exact=True).get_by_role("link").nth(1).click()
+
+
+@state("repas-historique", DUPONT)
+def _history_of_a_meal(window: Window) -> None:
+    with window.shop.read() as db:
+        key = db.scalars(
+            select(Reservation.id)
+            .join(Order, Order.id == Reservation.order_id)
+            .join(Account, Account.id == Order.account_id)
+            .where(Account.email == DUPONT)
+            .order_by(Reservation.state != "cancelled", Reservation.id)
+            .limit(1)
+        ).one()
+    window.go(f"/mes-reservations/repas/{key}")
+
+
+def _other_days(window: Window, *weekdays: str) -> None:
+    window.go("/mes-reservations/modifier")
+    for words in weekdays:
+        window.page.get_by_label(words, exact=True).check()
+    if not weekdays:
+        window.page.get_by_label("Ne plus manger", exact=True).check()
+    window.button("Voir ce que cela change").click()
+
+
+page("modifier", "/mes-reservations/modifier", FOUR_CHILDREN)
+page("modifier-refus", "/mes-reservations/modifier?du=x", DUPONT)
+page("modifier-sans-service", "/mes-reservations/modifier", BEGINNER)
+
+
+@state("modifier-apercu", FOUR_CHILDREN)
+def _other_days_seen(window: Window) -> None:
+    _other_days(window, "mardis", "vendredis")
+
+
+@state("modifier-arret", DUPONT)
+def _no_more_meals(window: Window) -> None:
+    _other_days(window)
+
+
 page("reservations-en-cours", "/mes-reservations?mois=2026-12", RICH)
 page("reservations-plus-rien", "/mes-reservations", REVOKED)
 page("reservations-vide", "/mes-reservations?mois=2027-05", DUPONT)

@@ -70,6 +70,8 @@ POLICY = """
     POST backoffice.see_paper                   office
     POST orders.make_feed                       parents
     POST orders.end_feed                        parents
+    GET  backoffice.family_meals                office
+    GET  backoffice.meal                        office
     GET  backoffice.requests                    office
     GET  backoffice.show_request                office
     GET  cart.book                              parents
@@ -106,7 +108,10 @@ POLICY = """
     POST enrolments.sign_up_services            parents
     POST enrolments.withdraw                    parents
     POST orders.cancel_meals                    parents
+    GET  orders.change_days                     parents
+    POST orders.confirm_change                  parents
     GET  orders.confirm_cancel                  parents
+    GET  orders.meal                            parents
     GET  orders.history                         parents
     GET  orders.order                           parents
     GET  orders.order_calendar                  parents

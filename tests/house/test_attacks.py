@@ -50,6 +50,7 @@ FIELDS = [
     *("draft", "back", "rows-0-first_name", "rows-0-last_name", "rows-0-relation", "rows-0-birth_date"),
     *("rows-0-school_id", "rows-0-diet", "tariff", "school_year", "beneficiaries", "message", "number", "expiry"),
     *("test_card", "answer", "terms", "coches", "value", "valid_from", "valid_until", "semaines", "enfant", "du", "au"),
+    *("annee", "quoi", "vu"),
 ]
 BUTTONS = {
     "cart.choose_meals": ("aller", "cocher"),

@@ -102,6 +102,7 @@ def world(town: Town, write: OpenSession) -> World:
         "session_id": 1,
         "call_off_id": called_off,
         "leave_id": leave_id,
+        "reservation_id": town.reservation_ids(order_id)[0],
         "beneficiary_id": family.beneficiary_ids[0],
     }
     return World(town, family, town.family(), clerk, samples)
