@@ -762,16 +762,7 @@ def _one_child(window: Window) -> None:
 
 @state("repas-historique", DUPONT)
 def _history_of_a_meal(window: Window) -> None:
-    with window.shop.read() as db:
-        key = db.scalars(
-            select(Reservation.id)
-            .join(Order, Order.id == Reservation.order_id)
-            .join(Account, Account.id == Order.account_id)
-            .where(Account.email == DUPONT)
-            .order_by(Reservation.state != "cancelled", Reservation.id)
-            .limit(1)
-        ).one()
-    window.go(f"/mes-reservations/repas/{key}")
+    window.go(f"/mes-reservations/repas/{_meal_of_dupont(window)[1]}")
 
 
 def _other_days(window: Window, *weekdays: str) -> None:
@@ -1059,6 +1050,38 @@ def _call_off_planned(window: Window) -> None:
     _call_off(window, "Le restaurant scolaire est fermé, prévoyez un repas.", "Cantine Coubon", "2026-12-15")
     if window.page.get_by_role("button", name="Confirmer l’annulation").count():
         window.button("Confirmer l’annulation").click()
+
+
+# --- the history of meals, as the town hall reads it ---
+
+
+def _meal_of_dupont(window: Window) -> tuple[int, int]:
+    """A cancelled meal and whose it is."""
+    with window.shop.read() as db:
+        row = db.execute(
+            select(Reservation.household_id, Reservation.id)
+            .join(Order, Order.id == Reservation.order_id)
+            .join(Account, Account.id == Order.account_id)
+            .where(Account.email == DUPONT)
+            .order_by(Reservation.state != "cancelled", Reservation.id)
+            .limit(1)
+        ).one()
+        return row[0], row[1]
+
+
+@state("mairie-repas", CLERK)
+def _meals_of_a_family(window: Window) -> None:
+    window.go(f"/mairie/familles/{_meal_of_dupont(window)[0]}/repas?mois=2026-11")
+
+
+@state("mairie-repas-vide", CLERK)
+def _no_meals_of_a_family(window: Window) -> None:
+    window.go(f"/mairie/familles/{_meal_of_dupont(window)[0]}/repas?mois=2027-07")
+
+
+@state("mairie-repas-historique", CLERK)
+def _history_for_the_clerk(window: Window) -> None:
+    window.go(f"/mairie/repas/{_meal_of_dupont(window)[1]}")
 
 
 # --- a sick child ---
