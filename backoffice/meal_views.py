@@ -31,6 +31,7 @@ def family_meals(household_id: int) -> str:
         household_id=household_id,
         contacts=contacts,
         span=span,
+        beside=spans.beside(span, today),
         meals=meals,
     )
 

@@ -175,6 +175,7 @@ def reservations() -> str:
         "checkout/reservations.html",
         span=span,
         views=spans.views(span, today),
+        beside=spans.beside(span, today),
         this=spans.AROUND[span.kind](today),
         eaters=[eater for eater in eaters if not eater.archived or eater.id in seen or eater.id == child],
         child=child,

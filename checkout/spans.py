@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from cart.rules import monday_of, month_after, month_before
 from checkout.queries import BookedMeal, DayMenu
+from enrolments.rules import year_label
 from shop.french import day_plain, month_name
 from shop.words import gettext as _
 
@@ -30,6 +31,8 @@ class Span(NamedTuple):
     first: date
     last: date
     title: str
+    short: str
+    """What a link to it says."""
     before: str
     after: str
 
@@ -45,7 +48,8 @@ def week_of(day: date) -> Span:
         start = start.rsplit(" ", 1)[0]
     number = first.isocalendar().week
     title = _("semaine %(number)s, du %(first)s au %(last)s", number=number, first=start, last=day_plain(last))
-    return Span("semaine", _week(first), first, last, title, _week(first - timedelta(7)), _week(last + timedelta(1)))
+    before, after = _week(first - timedelta(days=7)), _week(last + timedelta(days=1))
+    return Span("semaine", _week(first), first, last, title, _("semaine %(number)s", number=number), before, after)
 
 
 def _week(monday: date) -> str:
@@ -57,15 +61,16 @@ def month_of(day: date) -> Span:
     """The month of a day, "2026-11"."""
     first, before, after = day.replace(day=1), month_before(day), month_after(day)
     last = after - timedelta(days=1)
-    return Span("mois", f"{first:%Y-%m}", first, last, month_name(first), f"{before:%Y-%m}", f"{after:%Y-%m}")
+    name = month_name(first)
+    return Span("mois", f"{first:%Y-%m}", first, last, name, name, f"{before:%Y-%m}", f"{after:%Y-%m}")
 
 
 def year_of(day: date) -> Span:
     """The school year of a day, September to August, named by its first civil year."""
     year = day.year if day.month >= FIRST_MONTH else day.year - 1
     first, last = date(year, FIRST_MONTH, 1), date(year + 1, FIRST_MONTH, 1) - timedelta(days=1)
-    title = _("année scolaire %(first)s–%(last)s", first=year, last=year + 1)
-    return Span("annee", str(year), first, last, title, str(year - 1), str(year + 1))
+    title = _("année scolaire %(years)s", years=year_label(year))
+    return Span("annee", str(year), first, last, title, year_label(year), str(year - 1), str(year + 1))
 
 
 def read_span(typed: Mapping[str, str], today: date) -> Span:
@@ -79,6 +84,11 @@ def read_span(typed: Mapping[str, str], today: date) -> Span:
         return month_of(_near(date.fromisoformat(f"{month}-01"), today))
     except ValueError:
         return month_of(today)
+
+
+def beside(span: Span, today: date) -> tuple[Span, Span]:
+    """The stretches before it and after it."""
+    return read_span({span.kind: span.before}, today), read_span({span.kind: span.after}, today)
 
 
 def _near(day: date, today: date) -> date:

@@ -136,12 +136,12 @@ def look_back(parent: Window, name: str) -> None:
     parent.page.get_by_role("navigation", name="Navigation principale").get_by_role(
         "link", name="Mes réservations"
     ).click()
-    expect(parent.page.get_by_role("table").get_by_role("link")).to_have_count(4)
-    expect(parent.page.get_by_role("link", name=re.compile(f"Lison.*{name}, {TUESDAY}"))).to_be_visible()
+    expect(parent.page.get_by_role("table").get_by_role("link", name=re.compile("Annuler$"))).to_have_count(4)
+    expect(parent.page.get_by_role("link", name=re.compile(f"^Lison.*{name}, {TUESDAY}"))).to_be_visible()
 
 
 def cancel_one(parent: Window, name: str) -> None:
-    parent.page.get_by_role("link", name=re.compile(f"Marius.*{name}, {THURSDAY}")).click()
+    parent.page.get_by_role("link", name=re.compile(f"^Marius.*{name}, {THURSDAY}")).click()
     expect(parent.heading("Annuler ce repas ?")).to_be_visible()
     expect(parent.page.get_by_role("definition").filter(has_text="3,80 €")).to_be_visible()
     parent.button("Annuler et recréditer 3,80 €").click()
