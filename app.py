@@ -35,6 +35,10 @@ import checkout.meal_views
 import checkout.order_views
 import checkout.queries
 import checkout.reconcile
+import checkout.reminders.jobs
+import checkout.reminders.mails
+import checkout.reminders.models
+import checkout.reminders.views
 import checkout.sick_views
 import checkout.views
 import checkout.wallet_views
@@ -132,6 +136,7 @@ def _open_the_rooms(app: Flask) -> None:
         checkout.views.blueprint,
         checkout.order_views.blueprint,
         checkout.wallet_views.blueprint,
+        checkout.reminders.views.blueprint,
         backoffice.views.blueprint,
         checkout.webhooks.blueprint,
     )
@@ -152,11 +157,20 @@ def _open_the_rooms(app: Flask) -> None:
 
 
 def _hand_down(app: Flask, config: Config) -> None:
-    app.extensions["shop.letters"] = {**accounts.mails.COMPOSERS, **enrolments.mails.LETTERS, **checkout.mails.LETTERS}
+    app.extensions["shop.letters"] = {
+        **accounts.mails.COMPOSERS,
+        **enrolments.mails.LETTERS,
+        **checkout.mails.LETTERS,
+        **checkout.reminders.mails.LETTERS,
+    }
     app.extensions["shop.jobs"] = [
         Recurring("letters", timedelta(seconds=2), send_letters),
         Recurring("reconcile", timedelta(seconds=30), checkout.reconcile.reconcile),
         Recurring("call_offs", timedelta(seconds=20), checkout.jobs.carry_out_call_offs),
+        Recurring("basket_reminders", timedelta(minutes=10), checkout.reminders.jobs.remind_of_baskets),
+        Recurring("week_reminders", timedelta(hours=1), checkout.reminders.jobs.remind_of_weeks),
+        # Several times a day, because what falls into the night waits for the next one.
+        Recurring("balance_reminders", timedelta(hours=4), checkout.reminders.jobs.remind_of_balances),
         Recurring("accounts", timedelta(days=1), accounts.jobs.sweep),
         Recurring("books", timedelta(days=1), checkout.jobs.verify_books),
     ]

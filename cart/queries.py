@@ -1,8 +1,9 @@
 """Reads for the booking page and the basket: a bounded number of statements, whatever the children, days and meals."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, bindparam, column, func, literal_column, or_, select, table, union_all
@@ -117,6 +118,23 @@ _PLACE_COLUMNS = len(Place._fields)
 _OWN_COLUMNS = _PLACE_COLUMNS + len(Season._fields)
 
 
+def _children(lines: Iterable[Sequence[Any]]) -> list[Child]:
+    """The children of a service, from rows of what each may buy."""
+    names: dict[int, tuple[str, str]] = {}
+    rights: dict[int, list[Right]] = defaultdict(list)
+    for row in lines:
+        child_id, first_name, last_name, tariff_id, label, price_id, cents, since, until, *price = row
+        if child_id is None:
+            break
+        names[child_id] = (first_name, last_name)
+        price_since, price_until, rows = price
+        begins, ends = max(since, price_since), min(until, price_until or _FAR)
+        if begins <= ends:
+            grid = None if rows is None else read_grid(rows)
+            rights[child_id].append(Right(tariff_id, label, price_id, cents, begins, ends, grid))
+    return [Child(key, *name, tuple(rights[key])) for key, name in names.items()]
+
+
 def find_place(
     db: Rows, household_id: int, commune_slug: str, service_slug: str, today: date
 ) -> tuple[Place, Season, list[Child]] | None:
@@ -127,21 +145,30 @@ def find_place(
     )
     if not found:
         return None
-    names: dict[int, tuple[str, str]] = {}
-    rights: dict[int, list[Right]] = defaultdict(list)
-    for row in found:
-        child_id, first_name, last_name, tariff_id, label, price_id, cents, since, until, *price = row[_OWN_COLUMNS:]
-        if child_id is None:
-            break
-        names[child_id] = (first_name, last_name)
-        price_since, price_until, rows = price
-        begins, ends = max(since, price_since), min(until, price_until or _FAR)
-        if begins <= ends:
-            grid = None if rows is None else read_grid(rows)
-            rights[child_id].append(Right(tariff_id, label, price_id, cents, begins, ends, grid))
-    children = [Child(key, *name, tuple(rights[key])) for key, name in names.items()]
+    children = _children(row[_OWN_COLUMNS:] for row in found)
     place, season = found[0][:_PLACE_COLUMNS], found[0][_PLACE_COLUMNS:_OWN_COLUMNS]
     return Place._make(place), Season._make(season), children
+
+
+_EVERY_PLACE_AND_CHILDREN = (
+    _PLACE.add_columns(*list(_RIGHTS.c)[2:])
+    .join(_RIGHTS, _RIGHTS.c.service_id == Service.id)
+    .order_by(Service.id, _RIGHTS.c.position, _RIGHTS.c.child_id)
+)
+
+
+def places_with_children(db: Rows, household_id: int) -> list[tuple[Place, list[Child]]]:
+    """Every service at which the household has an approved enrolment, with its beneficiaries as `find_place` gives them. One
+    statement."""
+    found = run(db, _EVERY_PLACE_AND_CHILDREN, household_id=household_id)
+    return [
+        (Place._make(place), _children(row[_PLACE_COLUMNS:] for row in rows))
+        for place, rows in ((key, list(rows)) for key, rows in groupby(found, key=_place_of))
+    ]
+
+
+def _place_of(row: Sequence[Any]) -> Sequence[Any]:
+    return row[:_PLACE_COLUMNS]
 
 
 _PLACES_OF = _PLACE.where(
@@ -205,61 +232,74 @@ def concerns(pupil: Any) -> ColumnElement[bool]:
 # The orders room stands beside this one: its table is known by name only.
 _reservations = table("reservations", column("id"), column("beneficiary_id"), column("service_day_id"), column("state"))
 _is_live = is_one_of(_reservations.c.state, ["held", "confirmed"])
-_is_wanted = and_(
-    ServiceDay.service_id == bindparam("service_id"), ServiceDay.day.between(bindparam("first"), bindparam("last"))
-)
+_is_between = ServiceDay.day.between(bindparam("first"), bindparam("last"))
 
-_TAKEN = union_all(
-    select(_reservations.c.service_day_id, _reservations.c.beneficiary_id, literal_column("1").label("booked"))
-    .join(ServiceDay, ServiceDay.id == _reservations.c.service_day_id)
-    .where(
-        _reservations.c.beneficiary_id.in_(
-            select(HouseholdBeneficiary.beneficiary_id).where(
-                HouseholdBeneficiary.household_id == bindparam("household_id")
+
+def _days_where(is_wanted: ColumnElement[bool]) -> AnySelect:
+    """The days that are wanted, each with what the household's children have already on it."""
+    taken = union_all(
+        select(_reservations.c.service_day_id, _reservations.c.beneficiary_id, literal_column("1").label("booked"))
+        .join(ServiceDay, ServiceDay.id == _reservations.c.service_day_id)
+        .where(
+            _reservations.c.beneficiary_id.in_(
+                select(HouseholdBeneficiary.beneficiary_id).where(
+                    HouseholdBeneficiary.household_id == bindparam("household_id")
+                )
+            ),
+            _is_live,
+            is_wanted,
+        ),
+        select(BasketLine.service_day_id, BasketLine.beneficiary_id, literal_column("0"))
+        .join(Basket, Basket.id == BasketLine.basket_id)
+        .join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)
+        .where(
+            Basket.household_id == bindparam("household_id"),
+            is_one_of(Basket.state, LIVE_STATES),
+            is_wanted,
+        ),
+        select(ServiceDay.id, HouseholdBeneficiary.beneficiary_id, literal_column("2"))
+        .select_from(CallOff)
+        .join(ServiceDay, ServiceDay.id == CallOff.service_day_id)
+        .join(Beneficiary, concerns(Beneficiary))
+        .join(HouseholdBeneficiary, HouseholdBeneficiary.beneficiary_id == Beneficiary.id)
+        .where(
+            HouseholdBeneficiary.household_id == bindparam("household_id"),
+            no_meal(),
+            is_wanted,
+        ),
+    ).subquery()
+    return (
+        select(
+            ServiceDay.id,
+            ServiceDay.day,
+            ServiceDay.is_open,
+            ServiceDay.closed_reason,
+            ServiceDay.capacity,
+            ServiceDay.booked_count,
+            ServiceDay.book_deadline_at,
+            ServiceDay.cancel_deadline_at,
+            ServiceDay.late_deadline_at,
+            ServiceDay.menu,
+            taken.c.beneficiary_id,
+            taken.c.booked,
+        )
+        .outerjoin(taken, taken.c.service_day_id == ServiceDay.id)
+        .where(is_wanted)
+        .order_by(ServiceDay.day)
+    )
+
+
+_DAYS = _days_where(and_(_is_between, ServiceDay.service_id == bindparam("service_id")))
+_DAYS_OF_SERVICES = _days_where(
+    and_(
+        _is_between,
+        ServiceDay.service_id.in_(
+            select(Enrolment.service_id).where(
+                Enrolment.household_id == bindparam("household_id"), is_one_of(Enrolment.state, ["approved"])
             )
         ),
-        _is_live,
-        _is_wanted,
-    ),
-    select(BasketLine.service_day_id, BasketLine.beneficiary_id, literal_column("0"))
-    .join(Basket, Basket.id == BasketLine.basket_id)
-    .join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)
-    .where(
-        Basket.household_id == bindparam("household_id"),
-        is_one_of(Basket.state, LIVE_STATES),
-        _is_wanted,
-    ),
-    select(ServiceDay.id, HouseholdBeneficiary.beneficiary_id, literal_column("2"))
-    .select_from(CallOff)
-    .join(ServiceDay, ServiceDay.id == CallOff.service_day_id)
-    .join(Beneficiary, concerns(Beneficiary))
-    .join(HouseholdBeneficiary, HouseholdBeneficiary.beneficiary_id == Beneficiary.id)
-    .where(
-        HouseholdBeneficiary.household_id == bindparam("household_id"),
-        no_meal(),
-        _is_wanted,
-    ),
-).subquery()
-
-_DAYS = (
-    select(
-        ServiceDay.id,
-        ServiceDay.day,
-        ServiceDay.is_open,
-        ServiceDay.closed_reason,
-        ServiceDay.capacity,
-        ServiceDay.booked_count,
-        ServiceDay.book_deadline_at,
-        ServiceDay.cancel_deadline_at,
-        ServiceDay.late_deadline_at,
-        ServiceDay.menu,
-        _TAKEN.c.beneficiary_id,
-        _TAKEN.c.booked,
     )
-    .outerjoin(_TAKEN, _TAKEN.c.service_day_id == ServiceDay.id)
-    .where(_is_wanted)
-    .order_by(ServiceDay.day)
-)
+).add_columns(ServiceDay.service_id)
 
 
 _WHAT: tuple[Taken, ...] = ("basket", "booked", "off")
@@ -272,9 +312,23 @@ def days_between(
 ) -> tuple[dict[date, Day], dict[Meal, Taken]]:
     """The service days from `first` to `last`, by day, in order; the meals that the household's children have already on
     them: booked (by anyone), called off, or in the basket. One statement."""
+    return _days_and_taken(run(db, _DAYS, household_id=household_id, service_id=service_id, first=first, last=last))
+
+
+def days_of_services(
+    db: Rows, household_id: int, first: date, last: date
+) -> dict[int, tuple[dict[date, Day], dict[Meal, Taken]]]:
+    """As `days_between`, for every service at which the household has an approved enrolment; by service. One statement."""
+    by_service: dict[int, list[Sequence[Any]]] = defaultdict(list)
+    for *row, service_id in run(db, _DAYS_OF_SERVICES, household_id=household_id, first=first, last=last):
+        by_service[service_id].append(row)
+    return {service_id: _days_and_taken(rows) for service_id, rows in by_service.items()}
+
+
+def _days_and_taken(rows: Iterable[Sequence[Any]]) -> tuple[dict[date, Day], dict[Meal, Taken]]:
     days: dict[date, Day] = {}
     taken: dict[Meal, Taken] = {}
-    for row in run(db, _DAYS, household_id=household_id, service_id=service_id, first=first, last=last):
+    for row in rows:
         *facts, child_id, what = row
         day = Day._make(facts)
         days[day.day] = day

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from cart.queries import BasketMeal
 from cart.quotes import reasons
 from cart.rules import is_late
-from checkout.rules import find_problems
+from checkout.rules import Problem, find_problems
 from shop.french import day_long, day_plain, listing, month_name
 from shop.words import gettext as _
 
@@ -19,7 +19,7 @@ class MealLine:
     line_id: int
     name: str
     cents: int
-    problem: str | None
+    problem: Problem | None
 
 
 @dataclass
@@ -84,7 +84,6 @@ class BasketView:
     regie_id: int
     completing: bool
     products: list[Product]
-    price_changed: bool
     first_deadline_at: datetime
     """The first booking deadline among its meals."""
 
@@ -97,8 +96,20 @@ class BasketView:
         return sum(product.total_cents for product in self.products)
 
     @property
-    def problem_lines(self) -> list[int]:
-        return [meal.line_id for product in self.products for meal in product.meals if meal.problem is not None]
+    def problems(self) -> dict[int, Problem]:
+        """By line."""
+        lines = (meal for product in self.products for meal in product.meals)
+        return {meal.line_id: meal.problem for meal in lines if meal.problem is not None}
+
+    @property
+    def price_changed(self) -> bool:
+        """Whether accepting prices mends something."""
+        return any(problem.remedy == "accept" for problem in self.problems.values())
+
+    @property
+    def lines_to_remove(self) -> list[int]:
+        """Those that nothing mends in the basket."""
+        return [line_id for line_id, problem in self.problems.items() if problem.remedy != "accept"]
 
 
 def days_in_words(days: Sequence[date]) -> str:
@@ -149,16 +160,11 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
             MealLine(meal.line_id, f"{who}, {day_long(meal.day)}", meal.quoted_cents, problems.get(meal.line_id))
         )
         product.days_of.setdefault(who, []).append(meal.day)
-    changed = any(
-        meal.price is not None and meal.price.cents != meal.quoted_cents and meal.enrolment_id is not None
-        for meal in meals
-    )
     return BasketView(
         basket_id,
         meals[0].regie_id,
         completing,
         list(products.values()),
-        changed and not completing,
         min(_limit(meal, now) for meal in meals),
     )
 

@@ -1,17 +1,15 @@
-"""What comes next for a family: the meals of the coming days, the next deadline, what there is to do."""
+"""What comes next for a family: the meals of the coming days, the next deadlines, what there is to do."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
-from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from accounts.models import HouseholdBeneficiary
-from catalog.models import Service, ServiceDay
-from checkout.queries import booked_between
-from enrolments.models import Enrolment
-from orders.models import Reservation
+from checkout.reminders import queries
+from checkout.reminders.rules import Cover, Day, Family, covers, habits
 from shop.clock import paris_day
 from shop.french import listing
 
@@ -44,57 +42,56 @@ class Dashboard(NamedTuple):
     """Requests for which the town hall wants a paper."""
     waiting: int
     """Requests that the town hall has not decided."""
+    pay_before: datetime | None
+    """Until when what is in the basket can be paid in time; nothing when the basket is empty or that is past."""
+    covers: list[Cover]
+    """How far wallets last for the usual meals; one that lasts for all that is known is not among them."""
 
 
 def look_ahead(db: Session, household_id: int, now: datetime) -> Dashboard:
-    """What comes next for the household, in three statements."""
+    """What comes next for the household, in three statements; one more where meals are usually paid from a wallet."""
     today = paris_day(now)
-    booked = [
-        meal
-        for meal in booked_between(db, household_id, today, today + timedelta(days=DAYS_AHEAD - 1))
-        if meal.state == "confirmed"
+    enrolments = queries.enrolments_of(db, [household_id])
+    approved = {facts.right.service_id for facts in enrolments if facts.state == "approved"}
+    days = queries.days_around(db, approved, today)
+    family = queries.families_of(db, [household_id], enrolments, today)[household_id]
+    states = Counter(facts.state for facts in enrolments)
+    used = any(habit.from_wallet for habit in habits(family, days, today))
+    balances = queries.wallets_of(db, [household_id])[household_id] if used else {}
+    limits = [had.book_deadline_at for had in family.had if had.what == "basket" and had.book_deadline_at > now]
+    return Dashboard(
+        _days_ahead(family, today),
+        _next_deadline(family, days, now),
+        states["to_complete"],
+        states["requested"],
+        min(limits, default=None),
+        covers(family, days, balances, now) if used else [],
+    )
+
+
+def _days_ahead(family: Family, today: date) -> list[MealDay]:
+    """Who eats on the days to come."""
+    booked = sorted(
+        (had for had in family.had if had.own and had.confirmed and today <= had.day < today + timedelta(DAYS_AHEAD)),
+        key=lambda had: (had.day, had.service_id, had.first_name),
+    )
+    return [
+        MealDay(day, listing(list(dict.fromkeys(had.first_name for had in meals))))
+        for day, meals in groupby(booked, key=lambda had: had.day)
     ]
-    days = [
-        MealDay(day, listing(list(dict.fromkeys(meal.first_name for meal in meals))))
-        for day, meals in groupby(booked, key=lambda meal: meal.day)
+
+
+def _next_deadline(family: Family, days: Mapping[int, Sequence[Day]], now: datetime) -> Deadline | None:
+    """The next deadline of a day on which somebody may be booked and is not, by anybody."""
+    booked = {(had.child_id, had.service_id, had.day) for had in family.had if had.what == "booked"}
+    found = [
+        Deadline(day.book_deadline_at, day.day, day.service_name)
+        for right in family.rights
+        for day in days.get(right.service_id, ())
+        if right.first <= day.day <= right.last
+        and day.has_place
+        and day.book_deadline_at > now
+        and day.day >= paris_day(now)
+        and (right.child_id, day.service_id, day.day) not in booked
     ]
-    is_booked = (
-        exists()
-        .where(
-            Reservation.service_day_id == ServiceDay.id,
-            Reservation.beneficiary_id == Enrolment.beneficiary_id,
-            Reservation.state.in_(("held", "confirmed")),
-        )
-        .correlate(ServiceDay, Enrolment)
-    )
-    somebody_may_be_booked = exists().where(
-        Enrolment.household_id == household_id,
-        Enrolment.service_id == ServiceDay.service_id,
-        Enrolment.state == "approved",
-        Enrolment.valid_from <= ServiceDay.day,
-        Enrolment.valid_until >= ServiceDay.day,
-        HouseholdBeneficiary.household_id == household_id,
-        HouseholdBeneficiary.beneficiary_id == Enrolment.beneficiary_id,
-        HouseholdBeneficiary.archived_at.is_(None),
-        ~is_booked,
-    )
-    row = db.execute(
-        select(ServiceDay.book_deadline_at, ServiceDay.day, Service.name)
-        .join(Service, Service.id == ServiceDay.service_id)
-        .where(
-            somebody_may_be_booked,
-            ServiceDay.is_open,
-            or_(ServiceDay.capacity.is_(None), ServiceDay.booked_count < ServiceDay.capacity),
-            ServiceDay.day >= today,
-            ServiceDay.day <= today + timedelta(days=60),
-            ServiceDay.book_deadline_at > now,
-        )
-        .order_by(ServiceDay.book_deadline_at, ServiceDay.day)
-        .limit(1)
-    ).first()
-    counts = db.execute(
-        select(Enrolment.state, func.count()).where(Enrolment.household_id == household_id).group_by(Enrolment.state)
-    )
-    states = {str(state): int(count) for state, count in counts}
-    deadline = Deadline._make(row) if row else None
-    return Dashboard(days, deadline, states.get("to_complete", 0), states.get("requested", 0))
+    return min(found, default=None)

@@ -151,3 +151,10 @@ class ChangeMoved(Conflict):
     def __init__(self, differences: Sequence[str]) -> None:
         self.differences = list(differences)
         super().__init__(_("La situation a changé depuis l’aperçu : rien n’a été modifié. Vérifiez, puis confirmez."))
+
+
+class NothingLeft(Conflict):
+    """Nothing of what a link offers can still be booked, or all of it is."""
+
+    def __init__(self) -> None:
+        super().__init__(_("Il ne reste rien à réserver avec ce lien : voyez vos réservations et votre panier."))

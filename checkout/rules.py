@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal, NamedTuple
 
 from cart.queries import BasketMeal
 from cart.rules import is_late
@@ -26,44 +27,63 @@ class Draft:
     total_cents: int
 
 
-def find_problems(meals: Sequence[BasketMeal], now: datetime) -> dict[int, str]:
+Remedy = Literal["remove", "accept", "services", "another_day"]
+"""What mends a problem: taking the meal out, accepting its price, asking for access, choosing another day."""
+
+
+class Problem(NamedTuple):
+    """Why a meal cannot be ordered as it stands, and what mends it."""
+
+    sentence: str
+    remedy: Remedy = "remove"
+
+
+def find_problems(meals: Sequence[BasketMeal], now: datetime) -> dict[int, Problem]:
     """Line id → why the meal cannot be ordered as it stands; every problem at once."""
-    problems: dict[int, str] = {}
+    problems: dict[int, Problem] = {}
     # Two prices or two approved enrolments for one line would come as two rows.
     times = Counter(meal.line_id for meal in meals)
     wanted = Counter(meal.service_day_id for meal in {meal.line_id: meal for meal in meals}.values())
     for meal in meals:
-        sentence = _problem(meal, now, times[meal.line_id] > 1, wanted[meal.service_day_id])
-        if sentence is not None:
-            problems[meal.line_id] = sentence
+        problem = _problem(meal, now, times[meal.line_id] > 1, wanted[meal.service_day_id])
+        if problem is not None:
+            problems[meal.line_id] = problem
     return problems
 
 
-def _problem(meal: BasketMeal, now: datetime, ambiguous: bool, wanted: int) -> str | None:
+def _problem(meal: BasketMeal, now: datetime, ambiguous: bool, wanted: int) -> Problem | None:
     if meal.reservation_id is not None:
-        return _("Ce repas est déjà réservé : retirez-le du panier.")
+        return Problem(_("Ce repas est déjà réservé : retirez-le du panier."))
     if meal.call_off is not None:
-        return _("La mairie a annulé ce repas : %(why)s", why=meal.call_off)
+        return Problem(_("La mairie a annulé ce repas : %(why)s", why=meal.call_off))
     if not meal.is_open:
-        return _("Il n’y a plus de service ce jour-là (%(why)s).", why=meal.closed_reason or _("fermé"))
+        why = meal.closed_reason or _("fermé")
+        return Problem(_("Il n’y a plus de service ce jour-là (%(why)s).", why=why), "another_day")
     late = is_late(meal.book_deadline_at, meal.late_deadline_at, now)
     if now >= meal.book_deadline_at and not late:
         limit = meal.late_deadline_at or meal.book_deadline_at
-        return _("Trop tard : il fallait réserver avant le %(until)s.", until=moment(limit))
+        return Problem(_("Trop tard : il fallait réserver avant le %(until)s.", until=moment(limit)), "another_day")
     if meal.enrolment_id is None:
-        return _("L’inscription au tarif « %(label)s » n’est plus valable pour ce jour.", label=meal.tariff_label)
+        sentence = _("L’inscription au tarif « %(label)s » n’est plus valable pour ce jour.", label=meal.tariff_label)
+        return Problem(sentence, "services")
     if ambiguous or meal.price_id is None or meal.price is None:
-        return _("Le prix de ce repas n’est pas connu : la mairie doit le corriger. Retirez ce repas du panier.")
+        return Problem(
+            _("Le prix de ce repas n’est pas connu : la mairie doit le corriger. Retirez ce repas du panier.")
+        )
     if meal.price_id != meal.tariff_price_id or meal.price.cents != meal.quoted_cents:
         facts = {"now": format_euros(meal.price.cents), "then": format_euros(meal.quoted_cents)}
         if late:
-            return _("La date limite est passée : hors délai, ce repas coûte %(now)s au lieu de %(then)s.", **facts)
-        return _("Le prix a changé : %(now)s au lieu de %(then)s.", **facts)
+            words = _("La date limite est passée : hors délai, ce repas coûte %(now)s au lieu de %(then)s.")
+        elif facts["now"] == facts["then"]:
+            words = _("Un nouveau tarif est en vigueur, au même prix : %(now)s.")
+        else:
+            words = _("Le prix a changé : %(now)s au lieu de %(then)s.")
+        return Problem(words % facts, "accept")
     if meal.capacity is not None and meal.booked_count + wanted > meal.capacity:
         left = max(meal.capacity - meal.booked_count, 0)
         if left == 0:
-            return _("Il n’y a plus de place ce jour-là.")
-        return _("Il ne reste que %(left)s place(s) ce jour-là.", left=left)
+            return Problem(_("Il n’y a plus de place ce jour-là."), "another_day")
+        return Problem(_("Il ne reste que %(left)s place(s) ce jour-là.", left=left), "another_day")
     return None
 
 
@@ -77,7 +97,7 @@ def check_basket(meals: Sequence[BasketMeal], seen_cents: int | None, now: datet
         raise EmptyBasket
     problems = find_problems(meals, now)
     if problems:
-        raise BasketRefused(problems)
+        raise BasketRefused({line_id: problem.sentence for line_id, problem in problems.items()})
     total = sum(meal.quoted_cents for meal in meals)
     if seen_cents is not None and seen_cents != total:
         raise TotalChanged(seen_cents, total)

@@ -328,6 +328,13 @@ def insert_missing(db: Session, model: type[Base], rows: dict[str, Any] | list[d
     run_all(db, insert_unless_there(db, model), [rows] if isinstance(rows, dict) else rows)
 
 
+def insert_new(
+    db: Session, model: type[Base], rows: list[dict[str, Any]], returning: tuple[QueryableAttribute[Any], ...]
+) -> Sequence[Sequence[Any]]:
+    """Insert rows, each unless it is there already; the columns `returning` of those that were not."""
+    return run_all(db, insert_unless_there(db, model, returning=returning), rows)
+
+
 def insert_unless_there(
     db: Session, model: type[Base], key: str | None = None, returning: tuple[QueryableAttribute[Any], ...] = ()
 ) -> Executable:

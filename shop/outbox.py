@@ -47,6 +47,8 @@ class Message:
     subject: str
     text: str
     html: str
+    unsubscribe_url: str | None = None
+    """Where a POST turns e-mails of its kind off, by whoever holds the address (RFC 8058)."""
 
 
 Composer = Callable[[Session, dict[str, Any]], Message]
@@ -107,6 +109,9 @@ def as_email(message: Message, row: Outbox, config: Config) -> EmailMessage:
     email["Date"] = row.created_at
     email["Message-ID"] = f"<outbox-{row.id}@{domain}>"
     email["Auto-Submitted"] = "auto-generated"
+    if message.unsubscribe_url is not None:
+        email["List-Unsubscribe"] = f"<{message.unsubscribe_url}>"
+        email["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     email.set_content(message.text)
     email.add_alternative(message.html, subtype="html")
     return email

@@ -22,6 +22,8 @@ class Sheet:
     button: tuple[str, str] | None = None
     """Address and words of the one thing to do next."""
     after: list[str] = field(default_factory=list)
+    unsubscribe_url: str | None = None
+    """Where e-mails of its kind are turned off."""
 
 
 def write(sheet: Sheet) -> Message:
@@ -33,4 +35,5 @@ def write(sheet: Sheet) -> Message:
         subject=sheet.subject,
         text=render_template("sheet.txt", **values),
         html=render_template("sheet.html", **values),
+        unsubscribe_url=sheet.unsubscribe_url,
     )

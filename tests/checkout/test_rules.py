@@ -76,7 +76,7 @@ def test_two_children_and_two_dates_make_four_meals_and_15_20() -> None:
     assert (product.quantity, product.unit_cents, product.total_cents) == (4, 380, 1520)
     assert product.people == ["Louane Dupont", "Théo Dupont"]
     assert product.dates == "5 et 6 novembre 2026"
-    assert view.problem_lines == []
+    assert view.problems == {}
 
 
 @pytest.mark.parametrize(

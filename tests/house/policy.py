@@ -126,6 +126,12 @@ POLICY = """
     GET  payments.sandbox                       everybody
     POST payments.sandbox_challenge             everybody
     POST payments.sandbox_pay                   everybody
+    GET  reminders.mine                         parents
+    POST reminders.choose                       parents
+    GET  reminders.stop                         everybody
+    POST reminders.stop_now                     everybody
+    GET  reminders.week                         everybody
+    POST reminders.week                         everybody
     GET  wallet.statement                       parents
     POST webhooks.receive                       everybody
 """
@@ -133,6 +139,7 @@ POLICY = """
 WITHOUT_CSRF = {
     "pages.policy_report": "a browser reports by itself, without a token; nothing is written",
     "webhooks.receive": "a provider signs the body",
+    "reminders.stop_now": "a mail program posts by itself (RFC 8058); the address is signed, and only turns reminders off",
 }
 """Unsafe methods that need no token, each with its reason."""
 

@@ -51,6 +51,7 @@ FIELDS = [
     *("rows-0-school_id", "rows-0-diet", "tariff", "school_year", "beneficiaries", "message", "number", "expiry"),
     *("test_card", "answer", "terms", "coches", "value", "valid_from", "valid_until", "semaines", "enfant", "du", "au"),
     *("annee", "quoi", "vu"),
+    *("reponse", "rappel"),
 ]
 BUTTONS = {
     "cart.choose_meals": ("aller", "cocher"),

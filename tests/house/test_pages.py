@@ -2,25 +2,31 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
 from flask import Blueprint, Flask
 from flask.testing import FlaskClient
+from itsdangerous import URLSafeSerializer
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 from werkzeug.routing import Rule
 
+from accounts.queries import digest as key_digest
 from checkout import call_off
 from checkout.call_off import Affected, Plan, Scope
+from checkout.reminders.models import Reminder
+from checkout.reminders.queries import mark_of
 from orders.models import Order, SickLeave
 from payments.models import Payment
 from shop.access import audience_of, open_to_all
 from shop.database import Base
 from shop.web import csrf
 from tests.conftest import MakeApp, OpenSession, SignIn, Submit
-from tests.factory import Person, Town, add
+from tests.factory import Family, Person, ServiceFacts, Town, add, password_hash
 from tests.house.policy import CACHED, FRAMED, WITHOUT_CSRF, WRITES_ON_GET, table
 
 HEADERS = {
@@ -58,6 +64,26 @@ class World:
         return adapter.build(rule.endpoint, {name: self.samples[name] for name in rule.arguments})
 
 
+WEEK_KEY = "the key of a link about a week"
+
+
+def add_week_link(db: Session, family: Family, service: ServiceFacts, days: Sequence[date], now: datetime) -> int:
+    """A reminder about a week whose link has the key `WEEK_KEY`, and what "comme d'habitude" means."""
+    return add(
+        db,
+        Reminder,
+        account_id=family.account_id,
+        household_id=family.household_id,
+        kind="week",
+        about=str(days[0] - timedelta(days=days[0].weekday())),
+        written_at=now,
+        token_hash=key_digest(WEEK_KEY),
+        mark=mark_of(family.email, password_hash()),
+        expires_at=now + timedelta(days=1),
+        meals=[[child, service.id, day.isoformat()] for child in family.beneficiary_ids for day in days],
+    )
+
+
 @pytest.fixture
 def world(town: Town, write: OpenSession) -> World:
     canteen = town.aiguilhe.canteen
@@ -65,7 +91,7 @@ def world(town: Town, write: OpenSession) -> World:
     days = canteen.open_days(town.now)
     order_id = town.paid_order(family, canteen, days[:2])
     _pending, payment_id = town.pending_order(family, canteen, days[2:4])
-    town.basket(family, canteen, days[4:6])
+    basket_id = town.basket(family, canteen, days[4:6])
     asked = town.enrol(family, family.beneficiary_ids[0], town.aiguilhe.childcare, state="requested")
     clerk, outing = town.clerk(), Scope(canteen.day_ids[days[8]])
     with write() as db:
@@ -83,6 +109,7 @@ def world(town: Town, write: OpenSession) -> World:
             told_by_id=family.account_id,
             paper=True,
         )
+        add_week_link(db, family, canteen, days[6:8], town.now)
         number = db.scalars(select(Order.number).where(Order.id == order_id)).one()
         key, reference = db.execute(
             select(Payment.key, Payment.provider_reference).where(Payment.id == payment_id)
@@ -103,6 +130,9 @@ def world(town: Town, write: OpenSession) -> World:
         "call_off_id": called_off,
         "leave_id": leave_id,
         "reservation_id": town.reservation_ids(order_id)[0],
+        "basket_id": basket_id,
+        "week_key": WEEK_KEY,
+        "stop_key": URLSafeSerializer(town.app.secret_key or "", salt="reminders").dumps([family.account_id, "week"]),
         "beneficiary_id": family.beneficiary_ids[0],
     }
     return World(town, family, town.family(), clerk, samples)

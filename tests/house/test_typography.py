@@ -220,6 +220,14 @@ def test_no_line_of_a_letter_begins_or_ends_with_the_wrong_mark(
             "credit_cents": 380,
             "payment_id": 1,
             "seen_cents": 1,
+            "account_id": world.parent.account_id,
+            "basket_id": world.samples["basket_id"],
+            "until": "2026-11-20T09:00:00+00:00",
+            "monday": "2026-11-23",
+            "lines": [{"name": "Louane", "service": "Cantine", "days": ["2026-11-23", "2026-11-24"]}],
+            "day": "2026-11-24",
+            "covered": "2026-11-23",
+            "balance_cents": 380,
         }
         letters = {kind: compose(db, facts) for kind, compose in app.extensions["shop.letters"].items()}
     assert len(letters) > 20
