@@ -67,8 +67,10 @@ class World:
 WEEK_KEY = "the key of a link about a week"
 
 
-def add_week_link(db: Session, family: Family, service: ServiceFacts, days: Sequence[date], now: datetime) -> int:
-    """A reminder about a week whose link has the key `WEEK_KEY`, and what "comme d'habitude" means."""
+def add_week_link(
+    db: Session, family: Family, service: ServiceFacts, days: Sequence[date], now: datetime, key: str = WEEK_KEY
+) -> int:
+    """A reminder about a week, the key of its link, and what "comme d'habitude" means."""
     return add(
         db,
         Reminder,
@@ -77,9 +79,9 @@ def add_week_link(db: Session, family: Family, service: ServiceFacts, days: Sequ
         kind="week",
         about=str(days[0] - timedelta(days=days[0].weekday())),
         written_at=now,
-        token_hash=key_digest(WEEK_KEY),
+        token_hash=key_digest(key),
         mark=mark_of(family.email, password_hash()),
-        expires_at=now + timedelta(days=1),
+        expires_at=now + timedelta(days=15),
         meals=[[child, service.id, day.isoformat()] for child in family.beneficiary_ids for day in days],
     )
 
