@@ -397,6 +397,14 @@ CHECKS = (
     ),
     Check(
         9,
+        _("rappels dont le lien a réservé pour une autre famille"),
+        """
+        SELECT r.id FROM reminders r JOIN orders o ON o.id = r.order_id
+        WHERE o.household_id <> r.household_id OR o.account_id <> r.account_id
+        """,
+    ),
+    Check(
+        9,
         _("paniers en cours de paiement sans commande en attente, ou l’inverse"),
         """
         SELECT b.id FROM baskets b LEFT JOIN orders o ON o.basket_id = b.id AND o.state = 'pending'

@@ -9,15 +9,20 @@ import secrets
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page
 from sqlalchemy import Select, delete, insert, select, update
 
-from accounts.models import Account, AccountLink, RecoveryCode
+from accounts.models import Account, AccountLink, HouseholdMember, RecoveryCode
 from accounts.queries import digest
 from cart.models import BasketLine
 from catalog.models import Commune, Service, ServiceDay, TariffPrice
+from checkout.reminders.links import stop_url
+from checkout.reminders.models import Reminder
+from checkout.reminders.queries import mark_of
 from demo.published import load_published
+from enrolments.models import Enrolment
 from orders.models import Order, Reservation
 from payments.models import Payment
 from shop.models import Outbox
@@ -414,6 +419,89 @@ def _letter_html(window: Window) -> None:
     html = window.context.request.get(f"{window.shop.url}/demo/lettres/{_newest_letter(window)}/html").text()
     window.page.goto("about:blank")
     window.page.set_content(html)
+
+
+# --- reminders ---
+
+
+def _week_link(shop: Served, email: str, answer: str | None = None) -> str:
+    """The key of a fresh link about the next week in which the account's children have nothing."""
+    key, now = secrets.token_urlsafe(32), shop.clock.now()
+    with shop.write() as db:
+        account_id, address, password_hash, household_id = db.execute(
+            select(Account.id, Account.email, Account.password_hash, HouseholdMember.household_id)
+            .join(HouseholdMember, HouseholdMember.account_id == Account.id)
+            .where(Account.email == email)
+        ).one()
+        enrolled = (
+            select(Enrolment.beneficiary_id, Enrolment.service_id, ServiceDay.day)
+            .join(ServiceDay, ServiceDay.service_id == Enrolment.service_id)
+            .where(
+                Enrolment.household_id == household_id,
+                Enrolment.state == "approved",
+                ServiceDay.is_open,
+                ServiceDay.day.between(NEXT_WEEK, NEXT_WEEK + timedelta(days=1)),
+            )
+            .order_by(ServiceDay.day, Enrolment.beneficiary_id)
+        )
+        meals = [[child, service, day.isoformat()] for child, service, day in db.execute(enrolled)]
+        row = {
+            "account_id": account_id,
+            "household_id": household_id,
+            "kind": "week",
+            "about": NEXT_WEEK.isoformat(),
+            "written_at": now,
+            "token_hash": digest(key),
+            "mark": mark_of(address, password_hash),
+            "expires_at": now + timedelta(hours=40),
+            "meals": meals,
+            "answer": answer,
+        }
+        db.execute(delete(Reminder).where(Reminder.account_id == account_id, Reminder.kind == "week"))
+        db.execute(insert(Reminder).values(**row))
+    return key
+
+
+NEXT_WEEK = date(2027, 1, 11)
+
+
+def _week_page(name: str, answer: str | None = None) -> None:
+    @state(name)
+    def _reach(window: Window) -> None:
+        window.go(f"/rappel/{_week_link(window.shop, FOUR_CHILDREN, answer)}")
+
+
+_week_page("rappel-semaine")
+_week_page("rappel-semaine-rien", "nothing")
+_week_page("rappel-semaine-panier", "basket")
+
+
+@state("rappel-semaine-a-changer")
+def _week_changed(window: Window) -> None:
+    window.go(f"/rappel/{_week_link(window.shop, FOUR_CHILDREN)}")
+    window.evaluate("document.querySelector('main [name=total]').value = '1'")
+    window.button("Comme d’habitude").click()
+
+
+def _stop_path(window: Window) -> str:
+    with window.shop.read() as db, window.shop.app.app_context():
+        account_id = db.scalars(select(Account.id).where(Account.email == EXPIRED)).one()
+        return urlsplit(stop_url(account_id, "week")).path
+
+
+@state("rappel-arreter")
+def _stop(window: Window) -> None:
+    window.go(_stop_path(window))
+
+
+@state("rappel-arrete")
+def _stopped(window: Window) -> None:
+    window.go(_stop_path(window))
+    if window.page.get_by_role("button", name="Ne plus recevoir ce rappel").count():
+        window.button("Ne plus recevoir ce rappel").click()
+
+
+page("mes-rappels", "/mon-compte/rappels", FOUR_CHILDREN)
 
 
 # --- the three steps ---

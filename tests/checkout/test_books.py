@@ -20,6 +20,10 @@ LIVE_BASKET = """
     INSERT INTO baskets (id, household_id, regie_id, state, created_at, changed_at)
     SELECT {id}, household_id, regie_id, '{state}', created_at, changed_at FROM baskets LIMIT 1"""
 
+LINK_THAT_BOOKED = """
+    INSERT INTO reminders (account_id, household_id, kind, about, written_at, token_hash, answer, order_id)
+    SELECT {account}, {household}, 'week', '2026-11-23', placed_at, 'x', 'booked', id FROM orders LIMIT 1"""
+
 PLANTS: dict[str, list[str]] = {
     "écritures dont les lignes ne tombent pas à zéro": ["UPDATE postings SET cents = cents + 1 WHERE id = 1"],
     "écritures sans aucune ligne": ["DELETE FROM postings WHERE entry_id = 1"],
@@ -152,6 +156,10 @@ PLANTS: dict[str, list[str]] = {
     "paniers commandés deux fois": ["UPDATE orders SET basket_id = 1 WHERE id IN (1, 2)"],
     "familles avec deux paniers en cours dans une régie": [
         LIVE_BASKET.format(id=998, state="open"),
+    ],
+    "rappels dont le lien a réservé pour une autre famille": [
+        LINK_THAT_BOOKED.format(household="999", account="account_id"),
+        LINK_THAT_BOOKED.format(household="household_id", account="999"),
     ],
     "paniers en cours de paiement sans commande en attente, ou l’inverse": [
         "UPDATE baskets SET state = 'completing'",
