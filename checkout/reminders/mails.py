@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from checkout.basket import days_in_words
 from checkout.reminders import queries
 from checkout.reminders.links import stop_url
+from checkout.reminders.rules import days_of_week
 from shop.french import day_long, day_plain, moment
 from shop.money import format_euros
 from shop.outbox import Composer, Message
@@ -70,7 +71,7 @@ def week_reminder(_db: Session, facts: dict[str, Any]) -> Message:
                 "%(who)s, %(service)s : %(days)s",
                 who=line["name"],
                 service=line["service"],
-                days=days_in_words([date.fromisoformat(day) for day in line["days"]]),
+                days=days_of_week([date.fromisoformat(day) for day in line["days"]]),
             )
             for line in facts["lines"]
         ],

@@ -5,10 +5,11 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from itertools import groupby
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from cart.rules import monday_of
 from shop.clock import PARIS, paris_day, paris_instant
+from shop.french import day_long, listing
 
 WEEKS, OFTEN = 4, 3
 """A weekday is usual that was booked in so many (`OFTEN`) of the last served weeks (`WEEKS`)."""
@@ -218,18 +219,16 @@ def covers(
     """How far each wallet (régie → cents) lasts for the usual meals that are not booked yet. Only where meals are paid from
     it, and where it runs out within the days that are known."""
     today = paris_day(now)
-    meals = sorted(
-        (
-            (day, habit.cents)
-            for habit in habits(family, days, today)
-            if habit.from_wallet
-            for day in usual_days_ahead(habit, family, days, today)
-            if day.book_deadline_at > now
-            and monday_of(day.day) not in family.quiet
-            and day.day not in _days_of(habit, family, "booked", "called_off")
-        ),
-        key=lambda meal: (meal[0].day, meal[0].id),
-    )
+    meals: list[tuple[Day, int]] = []
+    for habit in habits(family, days, today):
+        if habit.from_wallet:
+            gone = _days_of(habit, family, "booked", "called_off")
+            meals += [
+                (day, habit.cents)
+                for day in usual_days_ahead(habit, family, days, today)
+                if day.book_deadline_at > now and monday_of(day.day) not in family.quiet and day.day not in gone
+            ]
+    meals.sort(key=lambda meal: (meal[0].day, meal[0].id))
     left, found = dict(balances), dict[int, Cover]()
     for day, cents in meals:
         left[day.regie_id] = left.get(day.regie_id, 0) - cents
@@ -238,3 +237,50 @@ def covers(
             before = [other.day for other, _cents in meals if other.regie_id == day.regie_id and other.day < day.day]
             found[day.regie_id] = Cover(day.regie_id, max(before, default=None), day)
     return list(found.values())
+
+
+class Priced(Protocol):
+    """A meal with its price, as a page about a week shows it."""
+
+    @property
+    def first_name(self) -> str: ...
+    @property
+    def service_name(self) -> str: ...
+    @property
+    def day(self) -> date: ...
+    @property
+    def cents(self) -> int: ...
+
+
+class Share(NamedTuple):
+    """The meals of a child at a service that cost the same."""
+
+    first_name: str
+    service_name: str
+    unit_cents: int
+    days: tuple[date, ...]
+
+    @property
+    def total_cents(self) -> int:
+        return self.unit_cents * len(self.days)
+
+    @property
+    def words(self) -> str:
+        return days_of_week(self.days)
+
+
+def shares(meals: Iterable[Priced]) -> list[Share]:
+    """Who eats where, when and for how much."""
+    found: dict[tuple[str, str, int], list[date]] = {}
+    for meal in meals:
+        found.setdefault((meal.first_name, meal.service_name, meal.cents), []).append(meal.day)
+    return [Share(*key, tuple(sorted(days))) for key, days in found.items()]
+
+
+def days_of_week(days: Sequence[date]) -> str:
+    """Days of a week: "lundi 7, mardi 8 et jeudi 10 décembre", "lundi 30 novembre et mardi 1er décembre"."""
+    words = [day_long(day, year=False) for day in days]
+    if len({day.month for day in days}) > 1:
+        return listing(words)
+    month = words[0].rsplit(" ", 1)[1]
+    return f"{listing([word.removesuffix(f' {month}') for word in words])} {month}"

@@ -8,6 +8,7 @@ from checkout.errors import BasketRefused, NothingLeft, PlaceJustTaken, TotalCha
 from checkout.reminders import operations, queries
 from checkout.reminders.links import read_stop
 from checkout.reminders.models import KINDS
+from checkout.reminders.rules import shares
 from shop.access import open_to, open_to_all, the_visitor
 from shop.clock import request_now
 from shop.database import reading, transaction
@@ -28,7 +29,14 @@ def _week_page(token: str, refusal: Refusal | None = None) -> str:
         link = queries.find_week(db, token, now)
         booked = queries.meals_booked(db, link.order_id) if link.order_id is not None else []
         offer = operations.find_offer(db, link, now) if link.answer in (None, "nothing") else operations.Offer()
-    return render_template("checkout/week.html", link=link, booked=booked, offer=offer, refusal=refusal)
+    return render_template(
+        "checkout/week.html",
+        link=link,
+        booked=shares(booked),
+        offered=shares(offer.meals),
+        total_cents=offer.total_cents,
+        refusal=refusal,
+    )
 
 
 @blueprint.route("/rappel/<week_key>", methods=["GET", "POST"])

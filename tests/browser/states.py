@@ -439,8 +439,9 @@ def _week_link(shop: Served, email: str, answer: str | None = None) -> str:
             .where(
                 Enrolment.household_id == household_id,
                 Enrolment.state == "approved",
+                Enrolment.service_id.in_(_of_service("blavozy")),
                 ServiceDay.is_open,
-                ServiceDay.day.between(NEXT_WEEK, NEXT_WEEK + timedelta(days=1)),
+                ServiceDay.day.between(NEXT_WEEK, NEXT_WEEK + timedelta(days=4)),
             )
             .order_by(ServiceDay.day, Enrolment.beneficiary_id)
         )

@@ -12,6 +12,7 @@ from checkout.reminders.rules import (
     Right,
     What,
     covers,
+    days_of_week,
     gaps,
     habits,
     is_time,
@@ -202,3 +203,9 @@ def test_the_night_ends_at_seven() -> None:
     assert next_morning(at(21)) == next_morning(at(23)) == next_morning(at(3, day=4)) == at(7, day=4)
     assert next_morning(at(7)) == at(7)
     assert next_morning(at(20, 59)) == at(20, 59)
+
+
+def test_days_of_a_week_in_words() -> None:
+    assert days_of_week(weeks(1)) == "lundi 7, mardi 8, jeudi 10 et vendredi 11 décembre"
+    assert days_of_week([date(2026, 12, 1)]) == "mardi 1er décembre"
+    assert days_of_week(weeks(0, weekdays=(1, 2))) == "lundi 30 novembre et mardi 1er décembre"

@@ -194,8 +194,8 @@ def test_a_family_with_nothing_in_a_usual_week_is_told_once(
     (email,) = letters()
     words = words_of(email)
     assert as_typed(email["Subject"]) == "Rien n’est réservé pour la semaine du 7 décembre 2026"
-    assert "Louane, Restaurant scolaire : 7 et 8 décembre 2026" in words
-    assert "Théo, Restaurant scolaire : 7 et 8 décembre 2026" in words
+    assert "Louane, Restaurant scolaire : lundi 7 et mardi 8 décembre" in words
+    assert "Théo, Restaurant scolaire : lundi 7 et mardi 8 décembre" in words
     assert "samedi 5 décembre 2026 à 10 h" in words
     assert "Dupont" not in words
 
@@ -257,8 +257,9 @@ def test_both_parents_are_told_each_with_a_link_of_their_own(
 
 def test_the_page_says_first_names_days_and_prices_and_no_more(opened: Opened, read: OpenSession) -> None:
     html = opened.html.replace("\u00a0", " ")
-    assert "Louane, lundi 7 décembre" in html
-    assert "3,80 €" in html
+    assert "lundi 7 et mardi 8 décembre" in html
+    assert "Louane" in html
+    assert "2 repas à 3,80 €" in html
     assert "15,20 €" in html
     for secret in ("Dupont", "50,00", "allergi", "famille1@"):
         assert secret not in html
@@ -273,7 +274,7 @@ def test_as_usual_books_from_the_wallet_at_one_click_and_once(
     assert opened.say("habitude").status_code == 303
     assert (booked(read, regular), balance(read, regular)) == (4, 5000 - 1520)
     assert "C’est réservé et payé" in opened.html
-    assert "mardi 8 décembre" in opened.html
+    assert "lundi 7 et mardi 8 décembre" in opened.html
     (email,) = letters()
     assert "4 repas réservés" in as_typed(email["Subject"]).replace("\u00a0", " ")
     assert opened.say("habitude", total).status_code == 303
@@ -353,7 +354,8 @@ def test_what_has_changed_meanwhile_is_said_and_nothing_moves(
 
 def test_a_full_day_is_not_offered(town: Town, opened: Opened, regular: Family, read: OpenSession) -> None:
     town.change_day(town.aiguilhe.canteen, MONDAY, capacity=0)
-    assert "lundi 7 décembre" not in opened.html.replace("\u00a0", " ")
+    assert "lundi 7" not in opened.html
+    assert "mardi 8 décembre" in opened.html
     opened.say("habitude")
     assert booked(read, regular) == 2
 
