@@ -1,7 +1,7 @@
 """Verbs of reminders: the two answers to one about a week, and which kinds an account wants."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import NamedTuple
@@ -51,7 +51,7 @@ class Offer:
         return sum(meal.cents for meal in self.meals)
 
 
-Places = Mapping[int, tuple[Place, Collection[Child]]]
+Places = Mapping[int, tuple[Place, Sequence[Child]]]
 """By service."""
 
 
@@ -79,7 +79,7 @@ def _offer(db: Rows, link: WeekLink, places: Places, now: datetime) -> Offer:
     offer.moves = any(asks_who_eats(right.grid) for right in rights)
     for service_id, (at, children) in places.items():
         days, taken = by_service.get(service_id, ({}, {}))
-        may = {child.id: child for each in children if (child := each.between(first, last)) is not None}
+        may = cart.queries.between(children, first, last)
         meals = {Meal(child, day) for child, service, day in link.meals if service == service_id and child in may}
         terms = Terms(Policies.from_json(at.policies), at.commune_id, family)
         lines, _problems = choose(meals, may, days, taken, terms, now)
