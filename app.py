@@ -48,6 +48,11 @@ import enrolments.models
 import enrolments.operations
 import enrolments.queries
 import enrolments.views
+import homes.mails
+import homes.models
+import homes.operations
+import homes.queries
+import homes.views
 import orders.models
 import payments.models
 import payments.views
@@ -132,6 +137,7 @@ def _open_the_rooms(app: Flask) -> None:
         accounts.views.blueprint,
         catalog.views.blueprint,
         enrolments.views.blueprint,
+        homes.views.blueprint,
         cart.views.blueprint,
         checkout.views.blueprint,
         checkout.order_views.blueprint,
@@ -160,6 +166,7 @@ def _hand_down(app: Flask, config: Config) -> None:
     app.extensions["shop.letters"] = {
         **accounts.mails.COMPOSERS,
         **enrolments.mails.LETTERS,
+        **homes.mails.LETTERS,
         **checkout.mails.LETTERS,
         **checkout.reminders.mails.LETTERS,
     }
@@ -184,9 +191,14 @@ def _hand_down(app: Flask, config: Config) -> None:
     app.extensions["shop.closing_obstacles"] = [*checkout.closing.OBSTACLES]
     app.extensions["shop.closing_steps"] = [
         enrolments.operations.end_with_household,
+        homes.operations.end_with_household,
         checkout.agenda.end_with_household,
     ]
-    app.extensions["shop.forgetting"] = [enrolments.operations.forget_household]
+    app.extensions["shop.forgetting"] = [
+        enrolments.operations.forget_household,
+        homes.operations.forget_household,
+    ]
+    app.extensions["shop.invitations"] = homes.queries.invitations_to
 
 
 def _serve_files(app: Flask, config: Config) -> None:

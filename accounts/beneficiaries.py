@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from accounts.models import Beneficiary, Household, HouseholdBeneficiary
+from accounts.errors import FieldRefused
+from accounts.models import Beneficiary, BeneficiaryChange, Household, HouseholdBeneficiary
 from accounts.rules import check_relations, same_person, search_text
 from shop.database import lock
 from shop.errors import NotFound
 from shop.outbox import the_sealer
+from shop.words import gettext as _
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,12 @@ def _seal(beneficiary_id: int, allergies: str | None) -> str | None:
     return the_sealer().seal(allergies, _place(beneficiary_id)) if allergies else None
 
 
-def add_beneficiaries(db: Session, household_id: int, rows: list[Facts], now: datetime) -> list[int]:
+def add_beneficiaries(db: Session, household_id: int, account_id: int, rows: list[Facts], now: datetime) -> list[int]:
     """Add them in order; one whom the household has already is left as it is, so that a second click adds nobody twice, and
     of two rows that name one person the first counts.
 
-    One who was archived comes back with what is said now. The ids, in the order of `rows`.
+    One who was archived comes back with what is said now, unless it has found two other homes since. The ids, in the order
+    of `rows`.
     """
     lock(db, Household, [household_id])
     known = list(
@@ -80,7 +83,8 @@ def add_beneficiaries(db: Session, household_id: int, rows: list[Facts], now: da
         if match is not None:
             ids.append(match.id)
             if match.archived_at is not None:
-                change_beneficiary(db, household_id, match.id, row)
+                _check_homes(db, match.id, row.first_name)
+                change_beneficiary(db, household_id, account_id, match.id, row, now)
                 added.append(row.relation)
                 db.execute(
                     update(HouseholdBeneficiary)
@@ -128,8 +132,56 @@ def _add(db: Session, household_id: int, row: Facts, position: int, now: datetim
     return beneficiary_id
 
 
-def change_beneficiary(db: Session, household_id: int, beneficiary_id: int, row: Facts) -> None:
-    """Change what is said about a beneficiary of the household. Raises `NotFound` for another family's."""
+def _check_homes(db: Session, beneficiary_id: int, first_name: str) -> None:
+    """Refuses a third home to a child who has two."""
+    lock(db, Beneficiary, [beneficiary_id])
+    homes = db.scalar(
+        select(func.count()).where(
+            HouseholdBeneficiary.beneficiary_id == beneficiary_id, HouseholdBeneficiary.archived_at.is_(None)
+        )
+    )
+    if (homes or 0) > 1:
+        raise FieldRefused(
+            _("%(name)s a déjà deux foyers : cet enfant ne peut pas en avoir un troisième.", name=first_name)
+        )
+
+
+_SAID_BY_BOTH = ("first_name", "last_name", "birth_date", "school_id", "class_name", "diet", "allergies")
+
+
+def _note_change(
+    db: Session, household_id: int, account_id: int, beneficiary_id: int, row: Facts, now: datetime
+) -> None:
+    """Keep for a child's other home what this one is about to change; for nobody where there is none."""
+    other = exists().where(
+        HouseholdBeneficiary.beneficiary_id == Beneficiary.id,
+        HouseholdBeneficiary.household_id != household_id,
+        HouseholdBeneficiary.archived_at.is_(None),
+    )
+    kept = db.execute(
+        select(*(getattr(Beneficiary, name) for name in _SAID_BY_BOTH)).where(Beneficiary.id == beneficiary_id, other)
+    ).first()
+    if kept is None:
+        return
+    was = {**kept._mapping, "allergies": open_allergies(beneficiary_id, kept.allergies) or None}
+    what = [name for name in _SAID_BY_BOTH if was[name] != getattr(row, name)]
+    if what:
+        db.execute(
+            insert(BeneficiaryChange).values(
+                beneficiary_id=beneficiary_id,
+                household_id=household_id,
+                account_id=account_id,
+                at=now,
+                what=",".join(what),
+            )
+        )
+
+
+def change_beneficiary(
+    db: Session, household_id: int, account_id: int, beneficiary_id: int, row: Facts, now: datetime
+) -> None:
+    """Change what is said about a beneficiary of the household; a child's other home sees what was changed. Raises
+    `NotFound` for another family's."""
     lock(db, Household, [household_id])
     relations = {
         link.beneficiary_id: link
@@ -145,6 +197,7 @@ def change_beneficiary(db: Session, household_id: int, beneficiary_id: int, row:
         link.relation for other, link in relations.items() if other != beneficiary_id and link.archived_at is None
     ]
     check_relations([*others, row.relation])
+    _note_change(db, household_id, account_id, beneficiary_id, row, now)
     db.execute(
         update(Beneficiary)
         .where(Beneficiary.id == beneficiary_id)

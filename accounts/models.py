@@ -198,6 +198,19 @@ class HouseholdBeneficiary(Row):
     )
 
 
+class BeneficiaryChange(Row):
+    """What one of a child's two homes changed of what both say of it; never updated or deleted."""
+
+    __tablename__ = "beneficiary_changes"
+
+    beneficiary_id: Mapped[int] = mapped_column(Key, ForeignKey("beneficiaries.id"), index=True)
+    household_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"))
+    account_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
+    at: Mapped[datetime]
+    what: Mapped[str] = mapped_column(String(200))
+    """The names of the columns, with commas between."""
+
+
 class StaffRole(Row):
     """What an account may do at a town hall: a role within the platform, one régie or one commune."""
 

@@ -312,15 +312,46 @@ class Member(NamedTuple):
     school_name: str | None
     class_name: str | None
     diet: str
+    other_household_id: int | None
+    """The child's other home, if it has one."""
 
     @property
     def name(self) -> str:
         return f"{self.first_name} {self.last_name}"
 
 
+class OtherHome(NamedTuple):
+    """The other home of a child, known to these communes too."""
+
+    household_id: int
+    name: str
+
+
+def other_homes(db: Session, commune_ids: Collection[int], members: Collection[Member]) -> dict[int, OtherHome]:
+    """The other homes of these children that these communes know, by household. A statement where there is such a child."""
+    ids = {member.other_household_id for member in members if member.other_household_id is not None}
+    if not ids:
+        return {}
+    known = (
+        select(Enrolment.household_id)
+        .join(Service, Service.id == Enrolment.service_id)
+        .where(Service.commune_id.in_(sorted(commune_ids)), Enrolment.state != "withdrawn")
+    )
+    rows = db.execute(
+        select(HouseholdMember.household_id, Account.first_name + " " + Account.last_name)
+        .join(Account, Account.id == HouseholdMember.account_id)
+        .where(
+            HouseholdMember.household_id.in_(sorted(ids)),
+            HouseholdMember.role == "holder",
+            HouseholdMember.household_id.in_(known),
+        )
+    )
+    return {household_id: OtherHome(household_id, name) for household_id, name in rows}
+
+
 def members_of(db: Session, commune_ids: Collection[int], household_id: int) -> list[Member]:
     """The beneficiaries of a family whom these communes know: those with a request or an access there."""
-    here = sorted(commune_ids)
+    here, other = sorted(commune_ids), aliased(HouseholdBeneficiary)
     known = (
         select(Enrolment.id)
         .join(Service, Service.id == Enrolment.service_id)
@@ -342,6 +373,14 @@ def members_of(db: Session, commune_ids: Collection[int], household_id: int) -> 
             School.name,
             Beneficiary.class_name,
             Beneficiary.diet,
+            select(func.min(other.household_id))
+            .where(
+                other.beneficiary_id == Beneficiary.id,
+                other.household_id != household_id,
+                other.archived_at.is_(None),
+            )
+            .correlate(Beneficiary)
+            .scalar_subquery(),
         )
         .join(HouseholdBeneficiary, HouseholdBeneficiary.beneficiary_id == Beneficiary.id)
         .outerjoin(School, and_(School.id == Beneficiary.school_id, School.commune_id.in_(here)))

@@ -217,6 +217,7 @@ def _family(household_id: int, failed: QuotientForm | None) -> str:
             raise NotFound
         contacts = queries.contacts_of(db, household_id)
         members = queries.members_of(db, here, household_id)
+        homes = queries.other_homes(db, here, members)
         known = quotients.quotients_of(db, here, household_id)
         leaves = sickness.leaves_of(db, sorted(here), household_id)
     return render_template(
@@ -230,6 +231,7 @@ def _family(household_id: int, failed: QuotientForm | None) -> str:
         household_id=household_id,
         contacts=contacts,
         members=members,
+        homes=homes,
         today=today,
         **_words(),
     )
@@ -336,6 +338,7 @@ def _request(enrolment_id: int, form: DecisionForm | None = None, refused: str =
             raise NotFound
         contacts = queries.contacts_of(db, line.household_id)
         members = queries.members_of(db, here, line.household_id)
+        homes = queries.other_homes(db, here, members)
         others = [other for other in queries.requests_of(db, here, line.household_id) if other.id != enrolment_id]
     if form is None:
         form = DecisionForm(formdata=None)
@@ -349,6 +352,7 @@ def _request(enrolment_id: int, form: DecisionForm | None = None, refused: str =
         line=line,
         contacts=contacts,
         members=members,
+        homes=homes,
         others=others,
         today=today,
         waiting_days=rules.waiting_days(line.requested_day, today),

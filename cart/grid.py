@@ -9,6 +9,7 @@ from cart.periods import Period
 from cart.quotes import Terms, asks_who_eats, quote
 from cart.rules import (
     BOOKABLE,
+    HAD,
     CellState,
     Child,
     Day,
@@ -239,11 +240,7 @@ def _computed(
         cents = price_of(right, terms, meal, {}, late).cents
         return cents, format_euros(cents), 0
     pupils = terms.family.pupils
-    others = [
-        child
-        for child in pupils
-        if child != meal.beneficiary_id and taken.get(Meal(child, meal.day)) in ("booked", "basket")
-    ]
+    others = [child for child in pupils if child != meal.beneficiary_id and taken.get(Meal(child, meal.day)) in HAD]
     by_count = [
         quote(right.cents, right.grid, terms, meal.beneficiary_id, meal.day, count, late).cents
         for count in range(1, max(len(pupils), 1) + 1)

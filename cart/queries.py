@@ -6,17 +6,33 @@ from datetime import date, datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, column, func, literal_column, or_, select, table, union_all
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    column,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    table,
+    union_all,
+)
+from sqlalchemy.orm import aliased
 
 from accounts.models import Beneficiary, HouseholdBeneficiary
 from cart.models import Basket, BasketLine
 from cart.operations import LIVE_STATES
 from cart.quotes import NOBODY, Family, Pupil, Quote, Terms, quote
-from cart.rules import Child, Day, Meal, Right, Taken, is_late
+from cart.rules import Child, Day, Meal, Right, Taken, is_late, with_homes
 from catalog.models import CallOff, Commune, Holiday, School, SchoolYear, Service, ServiceDay, Tariff, TariffPrice
 from catalog.rules.policies import Policies
 from catalog.rules.prices import read_grid
 from enrolments.models import Enrolment, Quotient
+from homes.queries import custodies
+from homes.rules import Custody
 from shop.database import AnySelect
 from shop.statements import Rows, is_one_of, run
 
@@ -64,6 +80,18 @@ _PLACE = select(
     Service.policies,
 ).join(Commune, Commune.id == Service.commune_id)
 
+_OtherHome = aliased(HouseholdBeneficiary)
+
+
+def _has_other_home(child: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether a child of the household `household_id` has another home too."""
+    return exists().where(
+        _OtherHome.beneficiary_id == child,
+        _OtherHome.household_id != bindparam("household_id"),
+        _OtherHome.archived_at.is_(None),
+    )
+
+
 # What each child of the household may buy at which service, and at what price.
 _RIGHTS = (
     select(
@@ -81,6 +109,7 @@ _RIGHTS = (
         TariffPrice.valid_from.label("price_from"),
         TariffPrice.valid_until.label("price_until"),
         TariffPrice.grid,
+        _has_other_home(Beneficiary.id.expression).label("shared"),
     )
     .select_from(Enrolment)
     .join(
@@ -120,19 +149,22 @@ _OWN_COLUMNS = _PLACE_COLUMNS + len(Season._fields)
 
 def _children(lines: Iterable[Sequence[Any]]) -> list[Child]:
     """The children of a service, from rows of what each may buy."""
-    names: dict[int, tuple[str, str]] = {}
+    names: dict[int, tuple[str, str, bool]] = {}
     rights: dict[int, list[Right]] = defaultdict(list)
     for row in lines:
         child_id, first_name, last_name, tariff_id, label, price_id, cents, since, until, *price = row
         if child_id is None:
             break
-        names[child_id] = (first_name, last_name)
-        price_since, price_until, rows = price
+        price_since, price_until, rows, shared = price
+        names[child_id] = (first_name, last_name, bool(shared))
         begins, ends = max(since, price_since), min(until, price_until or _FAR)
         if begins <= ends:
             grid = None if rows is None else read_grid(rows)
             rights[child_id].append(Right(tariff_id, label, price_id, cents, begins, ends, grid))
-    return [Child(key, *name, tuple(rights[key])) for key, name in names.items()]
+    return [
+        Child(key, first_name, last_name, tuple(rights[key]), shared)
+        for key, (first_name, last_name, shared) in names.items()
+    ]
 
 
 def find_place(
@@ -230,7 +262,14 @@ def concerns(pupil: Any) -> ColumnElement[bool]:
 
 
 # The orders room stands beside this one: its table is known by name only.
-_reservations = table("reservations", column("id"), column("beneficiary_id"), column("service_day_id"), column("state"))
+_reservations = table(
+    "reservations",
+    column("id"),
+    column("beneficiary_id"),
+    column("household_id"),
+    column("service_day_id"),
+    column("state"),
+)
 _is_live = is_one_of(_reservations.c.state, ["held", "confirmed"])
 _is_between = ServiceDay.day.between(bindparam("first"), bindparam("last"))
 
@@ -238,7 +277,14 @@ _is_between = ServiceDay.day.between(bindparam("first"), bindparam("last"))
 def _days_where(is_wanted: ColumnElement[bool]) -> AnySelect:
     """The days that are wanted, each with what the household's children have already on it."""
     taken = union_all(
-        select(_reservations.c.service_day_id, _reservations.c.beneficiary_id, literal_column("1").label("booked"))
+        select(
+            _reservations.c.service_day_id,
+            _reservations.c.beneficiary_id,
+            case(
+                (_reservations.c.household_id == bindparam("household_id"), literal_column("1")),
+                else_=literal_column("3"),
+            ).label("booked"),
+        )
         .join(ServiceDay, ServiceDay.id == _reservations.c.service_day_id)
         .where(
             _reservations.c.beneficiary_id.in_(
@@ -302,30 +348,37 @@ _DAYS_OF_SERVICES = _days_where(
 ).add_columns(ServiceDay.service_id)
 
 
-_WHAT: tuple[Taken, ...] = ("basket", "booked", "off")
-_ORDER: tuple[Taken, ...] = ("basket", "off", "booked")
+_WHAT: tuple[Taken, ...] = ("basket", "booked", "off", "there")
+_ORDER: tuple[Taken, ...] = ("basket", "off", "booked", "there")
 """What counts most, where a meal is several of them, is the last."""
 
 
 def days_between(
-    db: Rows, household_id: int, service_id: int, first: date, last: date
+    db: Rows, household_id: int, service_id: int, first: date, last: date, shared: bool = False
 ) -> tuple[dict[date, Day], dict[Meal, Taken]]:
     """The service days from `first` to `last`, by day, in order; the meals that the household's children have already on
-    them: booked (by anyone), called off, or in the basket. One statement."""
-    return _days_and_taken(run(db, _DAYS, household_id=household_id, service_id=service_id, first=first, last=last))
+    them: booked, called off, in the basket, or another home's. One statement; some more where a child is `shared` between
+    two homes, whose days are the other's then."""
+    homes = custodies(db, household_id) if shared else {}
+    rows = run(db, _DAYS, household_id=household_id, service_id=service_id, first=first, last=last)
+    return _days_and_taken(rows, homes, household_id)
 
 
 def days_of_services(
-    db: Rows, household_id: int, first: date, last: date
+    db: Rows, household_id: int, first: date, last: date, shared: bool = False
 ) -> dict[int, tuple[dict[date, Day], dict[Meal, Taken]]]:
-    """As `days_between`, for every service at which the household has an approved enrolment; by service. One statement."""
+    """As `days_between`, for every service at which the household has an approved enrolment; by service. One statement, and
+    as many more."""
+    homes = custodies(db, household_id) if shared else {}
     by_service: dict[int, list[Sequence[Any]]] = defaultdict(list)
     for *row, service_id in run(db, _DAYS_OF_SERVICES, household_id=household_id, first=first, last=last):
         by_service[service_id].append(row)
-    return {service_id: _days_and_taken(rows) for service_id, rows in by_service.items()}
+    return {service_id: _days_and_taken(rows, homes, household_id) for service_id, rows in by_service.items()}
 
 
-def _days_and_taken(rows: Iterable[Sequence[Any]]) -> tuple[dict[date, Day], dict[Meal, Taken]]:
+def _days_and_taken(
+    rows: Iterable[Sequence[Any]], homes: Mapping[int, Custody], household_id: int
+) -> tuple[dict[date, Day], dict[Meal, Taken]]:
     days: dict[date, Day] = {}
     taken: dict[Meal, Taken] = {}
     for row in rows:
@@ -335,7 +388,7 @@ def _days_and_taken(rows: Iterable[Sequence[Any]]) -> tuple[dict[date, Day], dic
         if child_id is not None:
             meal = Meal(child_id, day.day)
             taken[meal] = max(_WHAT[what], taken.get(meal, "basket"), key=_ORDER.index)
-    return days, taken
+    return days, with_homes(taken, days, homes, household_id) if homes else taken
 
 
 _PUPILS = (
@@ -419,8 +472,14 @@ class BasketMeal(NamedTuple):
     """A live reservation of the child for that day, when there is one already."""
     call_off: str | None
     """Why the town hall has called the meal off for this child, when it has."""
+    booked_there: bool | None
+    """Whether the live reservation is that of the child's other home."""
+    shared: bool
+    """Whether the child has another home too."""
     price: Quote | None = None
     """What the meal costs now; nothing when that is not known."""
+    away: bool = False
+    """Whether the child's other home decides on that day."""
 
 
 _MEALS: AnySelect = (
@@ -463,6 +522,14 @@ _MEALS: AnySelect = (
         .where(CallOff.service_day_id == ServiceDay.id, concerns(Beneficiary), no_meal())
         .correlate(ServiceDay, Beneficiary)
         .scalar_subquery(),
+        _reservations.c.household_id != Basket.household_id,
+        exists()
+        .where(
+            _OtherHome.beneficiary_id == BasketLine.beneficiary_id,
+            _OtherHome.household_id != Basket.household_id,
+            _OtherHome.archived_at.is_(None),
+        )
+        .correlate(Basket, BasketLine),
     )
     .select_from(Basket)
     .join(BasketLine, BasketLine.basket_id == Basket.id)
@@ -536,7 +603,8 @@ def meals_of_basket(db: Rows, household_id: int, basket_id: int, now: datetime) 
 
 
 def _priced(db: Rows, household_id: int, found: Sequence[Sequence[Any]], now: datetime) -> list[BasketMeal]:
-    """The meals with what each costs now. What grids ask is read once, and only where there is one: three statements more."""
+    """The meals with what each costs now. What grids ask is read once, and only where there is one: three statements more;
+    so is what two homes have agreed about a child."""
     meals = [BasketMeal(*row) for row in found]
     family, eating = NOBODY, defaultdict(set)
     if any(meal.grid is not None for meal in meals):
@@ -545,13 +613,16 @@ def _priced(db: Rows, household_id: int, found: Sequence[Sequence[Any]], now: da
             eating[day_id].add(child_id)
         for meal in meals:
             eating[meal.service_day_id].add(meal.beneficiary_id)
+    homes = custodies(db, household_id) if any(meal.shared for meal in meals) else {}
     terms: dict[int, Terms] = {}
     result = []
     for row, meal in zip(found, meals, strict=True):
         of_service = terms.get(meal.service_id)
         if of_service is None:
             of_service = terms[meal.service_id] = Terms(Policies.from_json(meal.policies), meal.commune_id, family)
-        result.append(BasketMeal._make((*row, _price_now(meal, of_service, eating, now))))
+        custody = homes.get(meal.beneficiary_id)
+        away = custody is not None and custody.home_on(meal.day) not in (None, household_id)
+        result.append(BasketMeal._make((*row, _price_now(meal, of_service, eating, now), away)))
     return result
 
 

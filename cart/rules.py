@@ -2,16 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Literal, NamedTuple
 
 from cart.quotes import Quote, Terms, quote
 from catalog.rules.prices import Grid
+from homes.rules import Custody
 from shop.french import day_long, moment
 from shop.words import gettext as _
 
-CellState = Literal["free", "surcharge", "booked", "basket", "full", "late", "closed", "no_tariff"]
+CellState = Literal[
+    "free", "surcharge", "booked", "there", "away", "away_booked", "basket", "full", "late", "closed", "no_tariff"
+]
 MOST_MEALS = 2000
 
 
@@ -50,6 +53,8 @@ class Child:
     first_name: str
     last_name: str
     rights: tuple[Right, ...]
+    shared: bool = False
+    """Whether the child has another home too."""
 
     @property
     def name(self) -> str:
@@ -58,7 +63,7 @@ class Child:
     def between(self, first: date, last: date) -> "Child | None":
         """The child with what it may buy between two days (both included); nothing when that is nothing."""
         rights = tuple(right for right in self.rights if right.first <= last and right.last >= first)
-        return Child(self.id, self.first_name, self.last_name, rights) if rights else None
+        return replace(self, rights=rights) if rights else None
 
 
 class AmbiguousPrice(Exception):
@@ -98,8 +103,11 @@ def right_on(child: Child, day: date) -> Right | None:
     return found[0] if found else None
 
 
-Taken = Literal["booked", "off", "basket"]
-"""What the family has of a meal already, or that the town hall has called it off for the child."""
+Taken = Literal["booked", "off", "basket", "there", "away", "away_booked"]
+"""What the family has of a meal already; that the town hall has called it off for the child; that the child's other home has
+booked it, decides on that day, or both."""
+HAD: tuple[Taken, ...] = ("booked", "basket", "there", "away_booked")
+"""What makes a child of the family one who eats that day, whoever pays."""
 
 
 DayState = Literal["free", "surcharge", "full", "late", "closed"]
@@ -126,12 +134,12 @@ def day_state(day: Day, now: datetime) -> DayState:
 
 def cell_state(day: DayState, has_right: bool, taken: Taken | None) -> CellState:
     """The state of one box, given its day's. What the family has comes first, then why it cannot be had."""
-    if taken == "booked":
+    if taken in ("booked", "there", "away_booked"):
         return taken
-    if taken == "off":
+    if taken == "off" or day == "closed":
         return "closed"
-    if day in ("closed", "late"):
-        return day
+    if taken == "away" or day == "late":
+        return taken if taken == "away" else day
     return taken or (day if has_right else "no_tariff")
 
 
@@ -147,6 +155,14 @@ def why_not(state: CellState, child_name: str, day: Day) -> str:
     match state:
         case "booked":
             return _("%(who)s, %(day)s : ce repas est déjà réservé.", **facts)
+        case "there":
+            return _("%(who)s, %(day)s : l’autre parent a déjà réservé ce repas.", **facts)
+        case "away" | "away_booked":
+            return _(
+                "%(who)s, %(day)s : c’est l’autre parent qui réserve ce jour-là. Demandez un échange de jours sous "
+                "« Mes filiations ».",
+                **facts,
+            )
         case "closed":
             return _("%(who)s, %(day)s : pas de service ce jour-là (%(why)s).", **facts)
         case "late":
@@ -207,9 +223,22 @@ def choose(
     return lines, problems
 
 
+def with_homes(
+    taken: Mapping[Meal, Taken], days: Iterable[date], custodies: Mapping[int, Custody], household_id: int
+) -> dict[Meal, Taken]:
+    """What is taken, and the days of children on which their other home decides. What the family has booked itself stays."""
+    marked = dict(taken)
+    for day in days:
+        for child_id, custody in custodies.items():
+            meal = Meal(child_id, day)
+            if taken.get(meal) != "booked" and custody.home_on(day) not in (None, household_id):
+                marked[meal] = "away_booked" if taken.get(meal) == "there" else "away"
+    return marked
+
+
 def had(taken: Mapping[Meal, Taken]) -> set[Meal]:
-    """The meals that the family has, booked or in its basket."""
-    return {meal for meal, what in taken.items() if what != "off"}
+    """The meals that the family's children have, booked or in its basket."""
+    return {meal for meal, what in taken.items() if what in HAD}
 
 
 def who_eats(meals: Iterable[Meal]) -> dict[date, set[int]]:
@@ -280,6 +309,9 @@ def skipped(meals: Iterable[Meal], days: Mapping[date, Day], states: Mapping[Mea
 
 _SKIPPED: Mapping[CellState, str] = {
     "booked": _("déjà réservé"),
+    "there": _("réservé par l’autre parent"),
+    "away": _("chez l’autre parent"),
+    "away_booked": _("chez l’autre parent"),
     "basket": _("déjà dans le panier"),
     "full": _("complet"),
     "late": _("hors délai"),

@@ -147,7 +147,8 @@ def _load(
     periods = [asked] if asked else usual_periods(today)
     ticked_days = [meal.day for meal in ticked]
     first, last = min([max(periods[0].first, today), *ticked_days]), max([periods[-1].last, *ticked_days])
-    days, taken = queries.days_between(db, household_id, place.service_id, first, last)
+    shared = any(child.shared for child in family)
+    days, taken = queries.days_between(db, household_id, place.service_id, first, last, shared)
     period = _first_to_book(periods, days, family, taken, now)
     children = queries.between(family, min([max(period.first, today), *ticked_days]), max([period.last, *ticked_days]))
     terms = queries.terms_of(db, household_id, place, children)
@@ -221,6 +222,7 @@ def _page(
         to_basket=to_basket,
         kept=kept,
         lost=lost,
+        two_homes=any(child.shared for child in choice.children.values()),
         by_who_eats=any(asks_who_eats(right.grid) for child in choice.children.values() for right in child.rights),
         late=any(words.late for week in weeks for words, _boxes in week.rows),
     )
@@ -241,7 +243,11 @@ def book(commune: str, service: str) -> str:
 def _what_came_back(choice: Choice) -> tuple[int, list[str]]:
     """Of the ticks that came with the address: how many are there still, and a sentence for each that cannot be had any
     more. A child of another family, which was signed in before, is not spoken of."""
-    own = {meal for meal in choice.ticked if meal.beneficiary_id in choice.children} - choice.taken.keys()
+    own = {
+        meal
+        for meal in choice.ticked
+        if meal.beneficiary_id in choice.children and choice.taken.get(meal) not in ("booked", "basket", "off")
+    }
     lines, lost = choose(own, choice.children, choice.days, choice.taken, choice.terms, choice.now)
     return len(lines), lost
 
@@ -367,7 +373,8 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
             if not owns_beneficiaries(db, household_id, strangers):
                 raise NotFound
             raise MealsRefused([_("L’inscription d’un bénéficiaire à ce service n’est pas ou plus validée.")])
-        days, taken = queries.days_between(db, household_id, place.service_id, first, last)
+        shared = any(child.shared for child in family)
+        days, taken = queries.days_between(db, household_id, place.service_id, first, last, shared)
         terms = queries.terms_of(db, household_id, place, children)
         lines, problems = choose(ticked, children, days, taken, terms, now)
         if problems:

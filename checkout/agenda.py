@@ -39,6 +39,8 @@ class Booked(Protocol):
     def state(self) -> str: ...
     @property
     def cancel_deadline_at(self) -> datetime: ...
+    @property
+    def own(self) -> bool: ...
 
 
 def as_calendar(meals: Iterable[Booked], at: datetime, name: str) -> bytes:
@@ -55,7 +57,8 @@ def as_calendar(meals: Iterable[Booked], at: datetime, name: str) -> bytes:
         event.add("uid", f"repas-{meal.id}@cantine-facile")
         who = f"{meal.first_name} {meal.last_name}"
         event.add("summary", _("%(service)s : %(who)s", service=meal.service_name, who=who))
-        event.add("description", _("Annulable jusqu’au %(until)s.", until=moment(meal.cancel_deadline_at)))
+        limit = _("Annulable jusqu’au %(until)s.", until=moment(meal.cancel_deadline_at))
+        event.add("description", limit if meal.own else _("Réservé par l’autre parent."))
         event.add("dtstart", meal.day)
         event.add("dtend", meal.day + timedelta(days=1))
         event.add("dtstamp", at.astimezone(UTC))

@@ -378,6 +378,26 @@ CHECKS = (
         WHERE a.valid_from <= b.valid_from AND (a.valid_until IS NULL OR a.valid_until >= b.valid_from)
         """,
     ),
+    # 6. A child has at most two homes, and a calendar that holds is between homes that the child has or had.
+    Check(
+        6,
+        _("enfants de plus de deux foyers"),
+        """
+        SELECT beneficiary_id FROM household_beneficiaries WHERE archived_at IS NULL
+        GROUP BY beneficiary_id HAVING count(*) > 2
+        """,
+    ),
+    Check(
+        6,
+        _("calendriers de garde convenus avec un foyer qui n’a jamais été celui de l’enfant"),
+        """
+        SELECT c.id FROM custody_calendars c
+        WHERE c.state = 'agreed' AND 2 <> (
+            SELECT count(*) FROM household_beneficiaries h
+            WHERE h.beneficiary_id = c.beneficiary_id AND h.household_id IN (c.even_home_id, c.odd_home_id)
+        )
+        """,
+    ),
     # 9. The same click, any number of times, leaves one order and one basket.
     Check(
         9,

@@ -65,6 +65,18 @@ class PlaceJustTaken(Conflict):
         super().__init__(_("Une place vient d’être prise. Rien n’a été payé : vérifiez votre panier et recommencez."))
 
 
+class AlreadyBooked(Conflict):
+    """The child's other home, or another page, has booked one of the meals at the very last instant."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _(
+                "Un de ces repas vient d’être réservé, dans une autre page ou par l’autre parent. Rien n’a été payé : "
+                "vérifiez votre panier et recommencez."
+            )
+        )
+
+
 class TwoAmounts(Refusal):
     """One amount is ticked and another one typed: which of them is meant is for the person to say."""
 

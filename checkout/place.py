@@ -16,7 +16,7 @@ from cart.errors import PaymentUnderWay
 from cart.models import Basket, BasketLine
 from cart.queries import meals_of_basket
 from catalog.models import Regie, ServiceDay
-from checkout.errors import BelowMinimum, PlaceJustTaken
+from checkout.errors import AlreadyBooked, BelowMinimum, PlaceJustTaken
 from checkout.rules import Draft, check_basket
 from orders.models import Order
 from orders.operations import NewOrder
@@ -41,7 +41,7 @@ def pay_from_wallet(db: Session, buyer: Buyer, basket_id: int, seen_cents: int |
     """Order the basket and pay it from the wallet; the order's number. The same basket again gives the same order.
 
     `seen_cents` is the total that the person saw. Raises `NotFound`, `PaymentUnderWay`, the refusals of `check_basket`,
-    `BalanceTooShort`, `PlaceJustTaken`; then nothing has changed.
+    `BalanceTooShort`, `PlaceJustTaken`, `AlreadyBooked`; then nothing has changed.
     """
     known = _lock_basket(db, buyer.household_id, basket_id)
     if known is not None:
@@ -184,7 +184,9 @@ def _place(
         )
     except IntegrityError as error:
         # The locks above make these impossible; the constraints are the second fence, and they too end in a sentence.
-        if violated(error) in ("uq_reservations_live", "ck_service_days_places", "uq_orders_basket"):
+        if violated(error) == "uq_reservations_live":
+            raise AlreadyBooked from error
+        if violated(error) in ("ck_service_days_places", "uq_orders_basket"):
             raise PlaceJustTaken from error
         raise
     return order_id, number

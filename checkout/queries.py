@@ -3,10 +3,10 @@
 from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import ScalarSelect, bindparam, func, select
+from sqlalchemy import CompoundSelect, ScalarSelect, bindparam, func, select, union_all
 from sqlalchemy.orm import Session
 
-from accounts.models import Account, Beneficiary, HouseholdMember
+from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember
 from cart.models import Basket, BasketLine
 from cart.operations import LIVE_STATES
 from catalog.models import Commune, Regie, Service, ServiceDay, Tariff, TariffPrice
@@ -83,6 +83,11 @@ class OrderMeal(NamedTuple):
     decided_on: date | None
     state: str
     cancel_deadline_at: datetime
+
+    @property
+    def own(self) -> bool:
+        """An order holds nobody else's meals."""
+        return True
 
 
 _ORDER = (
@@ -285,10 +290,13 @@ class BookedMeal(NamedTuple):
     """Whether the town hall cancelled it."""
     cancel_deadline_at: datetime
     order_number: str
+    own: bool = True
+    """Whether the household paid it. Of a meal that a child's other home paid, nothing is told but that it is booked."""
 
 
 def booked_between(db: Session, household_id: int, first: date, last: date) -> list[BookedMeal]:
-    """The household's reservations from `first` to `last`, by day: booked, held or cancelled."""
+    """The household's reservations from `first` to `last`, by day: booked, held or cancelled; and what the other homes of
+    its children have booked for them. One statement."""
     rows = db.execute(
         reserved(
             Reservation.id,
@@ -303,17 +311,40 @@ def booked_between(db: Session, household_id: int, first: date, last: date) -> l
             Reservation.call_off_id.is_not(None),
             Reservation.cancel_deadline_at,
             Order.number,
+            Reservation.household_id == household_id,
         )
         .join(Order, Order.id == Reservation.order_id)
         .where(
-            Reservation.household_id == household_id,
-            Reservation.state.in_(("held", "confirmed", "cancelled")),
+            Reservation.id.in_(_seen_by(household_id)),
             ServiceDay.day >= first,
             ServiceDay.day <= last,
         )
         .order_by(ServiceDay.day, Service.id, Beneficiary.first_name, Reservation.id)
     )
-    return [BookedMeal._make(row) for row in rows]
+    return [_told(BookedMeal._make(row)) for row in rows]
+
+
+def _seen_by(household_id: int) -> CompoundSelect[int]:
+    """The ids of the household's reservations, and of what its children's other homes have booked and paid."""
+    own = select(Reservation.id).where(
+        Reservation.household_id == household_id, Reservation.state.in_(("held", "confirmed", "cancelled"))
+    )
+    others = (
+        select(Reservation.id)
+        .join(HouseholdBeneficiary, HouseholdBeneficiary.beneficiary_id == Reservation.beneficiary_id)
+        .where(
+            HouseholdBeneficiary.household_id == household_id,
+            HouseholdBeneficiary.archived_at.is_(None),
+            Reservation.household_id != household_id,
+            is_one_of(Reservation.state, ["confirmed"]),
+        )
+    )
+    return union_all(own, others)
+
+
+def _told(meal: BookedMeal) -> BookedMeal:
+    """The meal as the household may see it."""
+    return meal if meal.own else meal._replace(credit_cents=0, order_number="")
 
 
 class DayMenu(NamedTuple):

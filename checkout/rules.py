@@ -52,8 +52,17 @@ def find_problems(meals: Sequence[BasketMeal], now: datetime) -> dict[int, Probl
 
 
 def _problem(meal: BasketMeal, now: datetime, ambiguous: bool, wanted: int) -> Problem | None:
+    if meal.booked_there:
+        return Problem(_("L’autre parent a déjà réservé ce repas : retirez-le du panier."))
     if meal.reservation_id is not None:
         return Problem(_("Ce repas est déjà réservé : retirez-le du panier."))
+    if meal.away:
+        return Problem(
+            _(
+                "Ce jour-là, c’est désormais l’autre parent qui réserve : retirez ce repas du panier, ou convenez d’un "
+                "échange de jours sous « Mes filiations »."
+            )
+        )
     if meal.call_off is not None:
         return Problem(_("La mairie a annulé ce repas : %(why)s", why=meal.call_off))
     if not meal.is_open:

@@ -22,6 +22,7 @@ from checkout.call_off import follow
 from checkout.place import order_letter
 from checkout.rules import still_free
 from enrolments.models import Enrolment
+from homes.queries import days_elsewhere
 from orders.models import Order, Reservation
 from payments.gateways.base import Seen
 from payments.models import Payment
@@ -177,7 +178,8 @@ def _pay_order(db: Session, payment: Payment, order: Order, now: datetime) -> Ou
 
 
 def _can_revive(db: Session, order: Order, now: datetime) -> bool:
-    """Whether every meal of a lapsed order may still be booked: place, deadline, right, and not booked meanwhile."""
+    """Whether every meal of a lapsed order may still be booked: place, deadline, right, not booked meanwhile, and not on a
+    day that both homes have given to the other meanwhile."""
     _lock_days(db, order)
     ordered_again = select(Order.id).where(Order.basket_id == order.basket_id, Order.state.in_(("pending", "paid")))
     if order.basket_id is not None and db.scalar(ordered_again.where(Order.id != order.id)):
@@ -185,6 +187,8 @@ def _can_revive(db: Session, order: Order, now: datetime) -> bool:
     other = Reservation.__table__.alias("other")
     rows = db.execute(
         select(
+            Reservation.beneficiary_id,
+            ServiceDay.day,
             ServiceDay.is_open,
             ServiceDay.capacity,
             ServiceDay.booked_count,
@@ -212,6 +216,8 @@ def _can_revive(db: Session, order: Order, now: datetime) -> bool:
         )
         .where(Reservation.order_id == order.id)
     ).all()
+    if days_elsewhere(db, order.household_id, [(row.beneficiary_id, row.day) for row in rows]):
+        return False
     return all(
         row.is_open
         and row.booked_meanwhile is None

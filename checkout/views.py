@@ -11,7 +11,15 @@ from cart.queries import BasketMeal, meals_of_basket, meals_of_household
 from cart.repricing import follow_who_eats
 from checkout import basket as baskets
 from checkout import card, place, queries, top_up
-from checkout.errors import BasketRefused, BelowMinimum, EmptyBasket, PlaceJustTaken, TotalChanged, TwoAmounts
+from checkout.errors import (
+    AlreadyBooked,
+    BasketRefused,
+    BelowMinimum,
+    EmptyBasket,
+    PlaceJustTaken,
+    TotalChanged,
+    TwoAmounts,
+)
 from checkout.place import Buyer
 from checkout.rules import ANOTHER_AMOUNT, amount_of_top_up
 from payments.gateways import the_gateways
@@ -35,6 +43,7 @@ BASKET_REFUSALS = (
     EmptyBasket,
     TotalChanged,
     PaymentUnderWay,
+    AlreadyBooked,
     PlaceJustTaken,
     BalanceTooShort,
     GatewayRefused,

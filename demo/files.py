@@ -44,6 +44,8 @@ class Eater:
     """Commune and name."""
     class_name: str | None
     same_as: tuple[str, str] | None
+    weeks: str | None
+    """Of a child in two homes: whether the "even" or the "odd" weeks are this family's."""
     requests: tuple[Request, ...]
 
 
@@ -194,6 +196,7 @@ def _eater(found: dict[str, Any]) -> Eater:
         school=_pair(found.get("school")),
         class_name=found.get("class_name"),
         same_as=_pair(found.get("same_as")),
+        weeks=found.get("weeks"),
         requests=tuple(_request(request) for request in found.get("enrolments", ())),
     )
 

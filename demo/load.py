@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from functools import partial
 from random import Random
@@ -30,6 +30,7 @@ from demo.files import Eater, Family, Login, People, Request, the_menus, the_peo
 from demo.history import Day, Meal, plan_purchases
 from enrolments.models import Enrolment
 from enrolments.rules import school_year_of, validity
+from homes.models import CustodyCalendar
 from shop.clock import paris_day, paris_instant
 from shop.database import reading, transaction
 from shop.demo_letters import DemoAccount
@@ -123,6 +124,8 @@ class _Habit:
     service_id: int
     tariff_id: int
     weekdays: Collection[int]
+    weeks: str | None
+    """Whether only the "even" or the "odd" weeks are theirs."""
     first_day: date
     last_day: date
     since: datetime
@@ -161,6 +164,8 @@ class _Loader:
         }
         self.clerks: dict[str, int] = {}
         self.eaters: dict[tuple[str, str], int] = {}
+        self.homes: dict[int, Customer] = {}
+        """Who has the even weeks of a child in two homes."""
         self.customers: list[_Regular] = []
 
     def staff(self) -> None:
@@ -217,9 +222,31 @@ class _Loader:
                     position=position,
                 )
             )
+            if eater.weeks == "even":
+                self.homes[beneficiary_id] = customer
+            elif eater.weeks == "odd":
+                self._share(beneficiary_id, self.homes[beneficiary_id], customer)
             for request in eater.requests:
-                habits += self._request(request, customer, beneficiary_id)
+                habits += self._request(request, customer, beneficiary_id, eater.weeks)
         self.customers.append(_Regular(family, customer, habits))
+
+    def _share(self, beneficiary_id: int, even: Customer, odd: Customer) -> None:
+        """A calendar that both homes of a child agreed to before this school year."""
+        self.db.add(
+            CustodyCalendar(
+                beneficiary_id=beneficiary_id,
+                first_day=date(self.year, 9, 1),
+                even_home_id=even.household_id,
+                odd_home_id=odd.household_id,
+                holidays_home_id=odd.household_id,
+                state="agreed",
+                asked_at=self._summer_before(self.year),
+                asked_home_id=even.household_id,
+                asked_by_id=even.account_id,
+                decided_at=self._summer_before(self.year) + timedelta(hours=5),
+                decided_by_id=odd.account_id,
+            )
+        )
 
     def _account(self, login: Login, created_at: datetime, confirmed: bool = True) -> Account:
         account = Account(
@@ -257,19 +284,22 @@ class _Loader:
         self.eaters[email, eater.first_name] = beneficiary.id
         return beneficiary.id
 
-    def _request(self, request: Request, customer: Customer, beneficiary_id: int) -> Iterable[_Habit]:
+    def _request(
+        self, request: Request, customer: Customer, beneficiary_id: int, weeks: str | None
+    ) -> Iterable[_Habit]:
         """Write the enrolment (and last year's, where there was one); the habits that follow from it."""
         year = self.year - 1 if request.state == "expired" else self.year
         requested_at = self._ago(request.days_ago)
         if request.since_last_year:
-            yield self._enrolment(
+            habit = self._enrolment(
                 request, customer, beneficiary_id, self.year - 1, "expired", self._summer_before(self.year - 1)
             )
+            yield replace(habit, weeks=weeks)
         if request.state == "expired":
             requested_at = self._summer_before(year)
         habit = self._enrolment(request, customer, beneficiary_id, year, request.state, requested_at)
         if request.state in HAD_A_RIGHT and request.eats:
-            yield habit
+            yield replace(habit, weeks=weeks)
 
     def _enrolment(
         self,
@@ -317,6 +347,7 @@ class _Loader:
             service_id,
             tariff_id,
             request.eats,
+            None,
             max(valid_from, today - PAST),
             min(valid_until, last_day),
             granted_at,
@@ -342,6 +373,7 @@ def _write_history(db: Session, regulars: Collection[_Regular], service_ids: Col
             for habit in regular.habits
             for day in days[habit.service_id]
             if day.day.isoweekday() in habit.weekdays
+            and habit.weeks in (None, "odd" if day.day.isocalendar().week % 2 else "even")
             and habit.first_day <= day.day <= habit.last_day
             and habit.since < day.book_deadline_at
             # A day here and there without the canteen: a cold, an outing, grandparents.

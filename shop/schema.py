@@ -18,7 +18,7 @@ from shop.database import Base, Database
 UPGRADE_LOCK = 7_204_611
 """The advisory lock of an upgrade on PostgreSQL: of several starting at once, one upgrades and the others wait."""
 
-APPEND_ONLY = ("audit_lines", "journal_entries", "payment_events", "postings")
+APPEND_ONLY = ("audit_lines", "beneficiary_changes", "journal_entries", "payment_events", "postings")
 """Tables that triggers protect from change: see the migration "Books are append-only"."""
 
 

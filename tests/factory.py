@@ -40,6 +40,7 @@ from catalog.models import (
 )
 from catalog.rules.deadlines import Calendar, DeadlineRule, deadline
 from enrolments.models import Enrolment
+from homes.models import CustodyCalendar
 from orders.models import Order, Reservation
 from payments.models import Payment
 from shop.database import Row, transaction
@@ -274,6 +275,39 @@ class Town:
         with self.app.app_context(), transaction() as db:
             return self._enrolment(
                 db, family.household_id, family.account_id, beneficiary_id, service, state, outside, **values
+            )
+
+    def share(self, family: Family, other: Family, place: int = 0) -> int:
+        """The child at that place of the family lives in the other home too: the child."""
+        child = family.beneficiary_ids[place]
+        with self.app.app_context(), transaction() as db:
+            add(
+                db,
+                HouseholdBeneficiary,
+                household_id=other.household_id,
+                beneficiary_id=child,
+                relation="father",
+                position=len(other.beneficiary_ids),
+            )
+        return child
+
+    def custody(self, child: int, even: Family, odd: Family, first_day: date = FIRST_DAY) -> int:
+        """A calendar to which both homes of the child have agreed."""
+        with self.app.app_context(), transaction() as db:
+            return add(
+                db,
+                CustodyCalendar,
+                beneficiary_id=child,
+                first_day=first_day,
+                even_home_id=even.household_id,
+                odd_home_id=odd.household_id,
+                holidays_home_id=even.household_id,
+                state="agreed",
+                asked_at=self.now,
+                asked_home_id=even.household_id,
+                asked_by_id=even.account_id,
+                decided_at=self.now,
+                decided_by_id=odd.account_id,
             )
 
     # --- the catalogue ---

@@ -1,6 +1,7 @@
 """ "Mes filiations": those who eat."""
 
 from flask import current_app, flash, redirect, render_template, request, url_for
+from sqlalchemy.orm import Session
 
 from accounts import queries
 from accounts.beneficiaries import add_beneficiaries, archive_beneficiary, change_beneficiary, open_allergies
@@ -15,6 +16,16 @@ from shop.french import of
 from shop.words import gettext as _
 
 
+def invitations_of(db: Session) -> list[tuple[str, str]]:
+    """The children for whom the visitor is invited by their other parent: first name, and the key of the page. Nobody whose
+    address is not confirmed is told of any."""
+    visitor = the_visitor()
+    if visitor.state != "active":
+        return []
+    found: list[tuple[str, str]] = current_app.extensions["shop.invitations"](db, visitor.email, request_now())
+    return found
+
+
 @blueprint.get("/mon-compte/filiations")
 @open_to("parents")
 def family() -> Answer:
@@ -22,10 +33,12 @@ def family() -> Answer:
     with reading() as db:
         known = queries.list_beneficiaries(db, the_household_id())
         schools = dict(current_app.extensions["shop.schools"](db))
+        invitations = invitations_of(db)
     return render_template(
         "accounts/family.html",
         known=known,
         schools=schools,
+        invitations=invitations,
         relation_words=queries.relation_words,
         diet_words=queries.diet_words,
     )
@@ -47,7 +60,7 @@ def add_to_family() -> Answer:
         if form.validate() and not form.refuse_known(known):
             try:
                 with transaction() as db:
-                    add_beneficiaries(db, the_household_id(), [form.facts()], request_now())
+                    add_beneficiaries(db, the_household_id(), the_visitor().account_id, [form.facts()], request_now())
             except FieldRefused as refusal:
                 refused = [refusal.sentence]
             else:
@@ -81,7 +94,9 @@ def change_in_family(beneficiary_id: int) -> Answer:
         if form.validate():
             try:
                 with transaction() as db:
-                    change_beneficiary(db, the_household_id(), beneficiary_id, form.facts())
+                    change_beneficiary(
+                        db, the_household_id(), the_visitor().account_id, beneficiary_id, form.facts(), request_now()
+                    )
             except FieldRefused as refusal:
                 refused = [refusal.sentence]
             else:

@@ -12,6 +12,7 @@ from accounts.errors import FieldRefused
 from accounts.forms import FamilyForm, SignUpForm, StartForm
 from accounts.views import blueprint
 from accounts.views.entry import this_browser, way_on
+from accounts.views.family import invitations_of
 from accounts.views.sign_in import Answer
 from shop import tries
 from shop.access import find_visitor, open_to, open_to_all, remember_visitor, the_household_id, the_visitor
@@ -74,6 +75,7 @@ def sign_up_family() -> Answer:
     with reading() as db:
         known = queries.list_beneficiaries(db, household_id)
         schools = current_app.extensions["shop.schools"](db)
+        invitations = invitations_of(db)
     posted = request.method == "POST"
     form = FamilyForm() if posted else FamilyForm(formdata=None)
     status, refused = 200, cast("list[str]", [])
@@ -96,7 +98,9 @@ def sign_up_family() -> Answer:
         elif form.validate() and not form.refuse_known(known):
             try:
                 with transaction() as db:
-                    add_beneficiaries(db, household_id, [row.form.facts() for row in form.rows], request_now())
+                    add_beneficiaries(
+                        db, household_id, visitor.account_id, [row.form.facts() for row in form.rows], request_now()
+                    )
             except FieldRefused as refusal:
                 refused.append(refusal.sentence)
             else:
@@ -106,7 +110,9 @@ def sign_up_family() -> Answer:
         form.add_row(visitor.last_name)
     form.offer(schools)
     refused += [sentence for sentence in form.rows.errors if isinstance(sentence, str)]
-    page = render_template("accounts/sign_up_family.html", form=form, known=known, refused=refused)
+    page = render_template(
+        "accounts/sign_up_family.html", form=form, known=known, refused=refused, invitations=invitations
+    )
     return page, status
 
 

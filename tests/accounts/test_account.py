@@ -499,7 +499,7 @@ class TestFamily:
     ) -> None:
         with write() as db:
             rows = [Facts("Ada", "Martin", "mother"), Facts("ADA", "Martin", "other"), Facts("Bo", "Martin", "mother")]
-            ids = add_beneficiaries(db, family.household_id, rows, town.now)
+            ids = add_beneficiaries(db, family.household_id, family.account_id, rows, town.now)
             assert ids[0] == ids[1] != ids[2]
             assert db.scalars(select(Beneficiary.first_name).where(Beneficiary.last_name == "Martin")).all() == [
                 "Ada",

@@ -467,7 +467,7 @@ def test_accents_apostrophes_and_the_way_a_number_is_typed_do_not_matter(
         details = {"first_name": "Inês", "last_name": "Lévêque-D’Artagnan", "phone": "+33639981001"}
         change_details(db, family.account_id, details, {}, town.now)
         child = Facts("Élodie-Anne", "Cœur", "mother")
-        change_beneficiary(db, family.household_id, family.beneficiary_ids[0], child)
+        change_beneficiary(db, family.household_id, family.account_id, family.beneficiary_ids[0], child, town.now)
     sign_in(client, town.clerk())
     page = client.get("/mairie/familles", query_string={"q": typed}).text
     assert "Lévêque-D’Artagnan Inês" in page
@@ -484,7 +484,8 @@ def test_families_and_children_are_sorted_as_in_french(
     for name, family in families.items():
         with write() as db:
             change_details(db, family.account_id, {"last_name": name}, {}, town.now)
-            change_beneficiary(db, family.household_id, family.beneficiary_ids[0], Facts("Théo", name, "mother"))
+            theo = Facts("Théo", name, "mother")
+            change_beneficiary(db, family.household_id, family.account_id, family.beneficiary_ids[0], theo, town.now)
         town.paid_order(family, canteen, [day])
     sign_in(client, town.clerk())
     page = client.get("/mairie/familles").text

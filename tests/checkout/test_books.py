@@ -25,6 +25,18 @@ LINK_THAT_BOOKED = """
     SELECT {account}, {household}, 'week', '2026-11-23', placed_at, 'x', 'booked', id FROM orders LIMIT 1"""
 
 PLANTS: dict[str, list[str]] = {
+    "enfants de plus de deux foyers": [
+        """
+        INSERT INTO household_beneficiaries (id, household_id, beneficiary_id, relation, position)
+        SELECT 900 + n.number, 900 + n.number, 1, 'other', 0 FROM (SELECT 1 AS number UNION ALL SELECT 2) AS n
+        """,
+    ],
+    "calendriers de garde convenus avec un foyer qui n’a jamais été celui de l’enfant": [
+        """
+        INSERT INTO custody_calendars (id, beneficiary_id, even_home_id, odd_home_id, state)
+        SELECT 900, beneficiary_id, household_id, 999, 'agreed' FROM household_beneficiaries LIMIT 1
+        """,
+    ],
     "écritures dont les lignes ne tombent pas à zéro": ["UPDATE postings SET cents = cents + 1 WHERE id = 1"],
     "écritures sans aucune ligne": ["DELETE FROM postings WHERE entry_id = 1"],
     "régies dont les comptes ne tombent pas à zéro": [

@@ -53,6 +53,8 @@ def meal(**changes: Any) -> BasketMeal:
         "enrolment_id": 9,
         "reservation_id": None,
         "call_off": None,
+        "booked_there": None,
+        "shared": False,
         "price": Quote(380, 380, None),
     }
     return BasketMeal(**{**facts, **changes})

@@ -107,6 +107,15 @@ POLICY = """
     GET  enrolments.sign_up_services            parents
     POST enrolments.sign_up_services            parents
     POST enrolments.withdraw                    parents
+    POST homes.answer                           parents
+    POST homes.ask_swap                         parents
+    GET  homes.child                            parents
+    POST homes.decide_calendar                  parents
+    POST homes.decide_swap                      parents
+    GET  homes.invitation                       everybody
+    POST homes.invite                           parents
+    POST homes.propose                          parents
+    POST homes.revoke                           parents
     POST orders.cancel_meals                    parents
     GET  orders.change_days                     parents
     POST orders.confirm_change                  parents

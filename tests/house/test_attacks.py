@@ -52,6 +52,7 @@ FIELDS = [
     *("test_card", "answer", "terms", "coches", "value", "valid_from", "valid_until", "semaines", "enfant", "du", "au"),
     *("annee", "quoi", "vu"),
     *("reponse", "rappel"),
+    *("even_weeks", "holidays", "starts_on", "swap_from", "swap_until", "swap_home"),
 ]
 BUTTONS = {
     "cart.choose_meals": ("aller", "cocher"),

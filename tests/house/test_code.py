@@ -19,6 +19,7 @@ ROOMS = (
     "checkout",
     "demo",
     "enrolments",
+    "homes",
     "orders",
     "payments",
     "shop",

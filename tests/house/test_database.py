@@ -202,6 +202,13 @@ def test_books_refuse_to_be_rewritten(
                 " SELECT 'sandbox', 'e1', 'paid', '{}', placed_at, 'order_paid' FROM orders"
             )
         )
+        db.execute(
+            text(
+                "INSERT INTO beneficiary_changes (beneficiary_id, household_id, account_id, at, what)"
+                " SELECT r.beneficiary_id, o.household_id, o.account_id, o.placed_at, 'diet'"
+                " FROM orders o JOIN reservations r ON r.order_id = o.id"
+            )
+        )
     with read() as db:
         before = db.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
     assert before

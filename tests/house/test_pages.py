@@ -20,6 +20,8 @@ from checkout import call_off
 from checkout.call_off import Affected, Plan, Scope
 from checkout.reminders.models import Reminder
 from checkout.reminders.queries import mark_of
+from accounts.models import HouseholdBeneficiary
+from homes.models import CustodyCalendar, CustodySwap
 from orders.models import Order, SickLeave
 from payments.models import Payment
 from shop.access import audience_of, open_to_all
@@ -95,6 +97,7 @@ def world(town: Town, write: OpenSession) -> World:
     _pending, payment_id = town.pending_order(family, canteen, days[2:4])
     basket_id = town.basket(family, canteen, days[4:6])
     asked = town.enrol(family, family.beneficiary_ids[0], town.aiguilhe.childcare, state="requested")
+    other = town.family(children=0)
     clerk, outing = town.clerk(), Scope(canteen.day_ids[days[8]])
     with write() as db:
         called_off = call_off.plan(
@@ -112,6 +115,30 @@ def world(town: Town, write: OpenSession) -> World:
             paper=True,
         )
         add_week_link(db, family, canteen, days[6:8], town.now)
+        asked_of = {
+            "beneficiary_id": family.beneficiary_ids[0],
+            "state": "asked",
+            "asked_at": town.now,
+            "asked_home_id": other.household_id,
+            "asked_by_id": other.account_id,
+        }
+        add(
+            db,
+            HouseholdBeneficiary,
+            household_id=other.household_id,
+            beneficiary_id=family.beneficiary_ids[0],
+            relation="father",
+        )
+        calendar_id = add(
+            db,
+            CustodyCalendar,
+            first_day=days[0],
+            even_home_id=family.household_id,
+            odd_home_id=other.household_id,
+            holidays_home_id=family.household_id,
+            **asked_of,
+        )
+        swap_id = add(db, CustodySwap, first_day=days[0], last_day=days[1], home_id=other.household_id, **asked_of)
         number = db.scalars(select(Order.number).where(Order.id == order_id)).one()
         key, reference = db.execute(
             select(Payment.key, Payment.provider_reference).where(Payment.id == payment_id)
@@ -135,6 +162,8 @@ def world(town: Town, write: OpenSession) -> World:
         "basket_id": basket_id,
         "week_key": WEEK_KEY,
         "stop_key": URLSafeSerializer(town.app.secret_key or "", salt="reminders").dumps([family.account_id, "week"]),
+        "calendar_id": calendar_id,
+        "swap_id": swap_id,
         "beneficiary_id": family.beneficiary_ids[0],
     }
     return World(town, family, town.family(), clerk, samples)

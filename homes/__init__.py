@@ -1,0 +1,1 @@
+"""A child in two homes: inviting the other parent, the custody calendar, swaps of days."""
