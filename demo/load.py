@@ -164,8 +164,8 @@ class _Loader:
         }
         self.clerks: dict[str, int] = {}
         self.eaters: dict[tuple[str, str], int] = {}
-        self.homes: dict[int, Customer] = {}
-        """Who has the even weeks of a child in two homes."""
+        self.homes: dict[int, tuple[str, Customer]] = {}
+        """Which weeks of a child in two homes are those of the home that brought it in."""
         self.customers: list[_Regular] = []
 
     def staff(self) -> None:
@@ -222,10 +222,11 @@ class _Loader:
                     position=position,
                 )
             )
-            if eater.weeks == "even":
-                self.homes[beneficiary_id] = customer
-            elif eater.weeks == "odd":
-                self._share(beneficiary_id, self.homes[beneficiary_id], customer)
+            if eater.weeks and eater.same_as:
+                homes = {eater.weeks: customer, self.homes[beneficiary_id][0]: self.homes[beneficiary_id][1]}
+                self._share(beneficiary_id, homes["even"], homes["odd"])
+            elif eater.weeks:
+                self.homes[beneficiary_id] = (eater.weeks, customer)
             for request in eater.requests:
                 habits += self._request(request, customer, beneficiary_id, eater.weeks)
         self.customers.append(_Regular(family, customer, habits))

@@ -23,6 +23,8 @@ from checkout.reminders.models import Reminder
 from checkout.reminders.queries import mark_of
 from demo.published import load_published
 from enrolments.models import Enrolment
+from homes.models import CustodySwap
+from homes.queries import invitations_to
 from orders.models import Order, Reservation
 from payments.models import Payment
 from shop.models import Outbox
@@ -43,6 +45,7 @@ REVOKED = "david.perrin@example.net"
 EXPIRED = "sylvie.garnier@example.org"
 TROUBLED = "antoine.mercier@example.org"
 BEGINNER = "camille.renard@example.org"
+FATHER, MOTHER = "nicolas.roche@example.org", "claire.delorme@example.org"
 UNCONFIRMED = "yann.legoff@example.net"
 CLERK = "mairie@aiguilhe.example.org"
 OTHER_CLERK = "mairie@coubon.example.org"
@@ -142,8 +145,30 @@ def prepare(shop: Served) -> None:
     _fill(rich, "/reserver/polignac/cantine", 2)
     _pay(rich, "carte")
     _orders(shop)
+    _two_homes(shop)
     with shop.write() as db:
         db.execute(update(Account).where(Account.email == NEW_CLERK).values(totp_secret=None, totp_enrolled_at=None))
+
+
+def _homes_of(hand: Hand, place: int = 0) -> str:
+    """The page of the homes of a child of the family."""
+    return re.findall(r'href="(/mon-compte/filiations/\d+/foyers)"', hand.client.get("/mon-compte/filiations").text)[
+        place
+    ]
+
+
+def _two_homes(shop: Served) -> None:
+    """A calendar that holds, another that is proposed, swaps asked by both, and invitations."""
+    mother, father, dupont = shop.client(MOTHER), shop.client(FATHER), shop.client(DUPONT)
+    page = _homes_of(mother)
+    mother.post(f"{page}/calendrier", {"even_weeks": "ailleurs", "holidays": "ici", "starts_on": "2027-01-04"})
+    mother.post(f"{page}/echange", {"swap_from": "2026-12-01", "swap_until": "2026-12-01", "swap_home": "ici"})
+    with shop.read() as db:
+        agreed = db.scalars(select(CustodySwap.id)).one()
+    father.post(f"{page}/echange/{agreed}", {"answer": "agreed"})
+    mother.post(f"{page}/echange", {"swap_from": "2026-12-14", "swap_until": "2026-12-18", "swap_home": "ici"})
+    father.post(f"{page}/echange", {"swap_from": "2026-12-08", "swap_until": "2026-12-08", "swap_home": "ici"})
+    dupont.post(f"{_homes_of(dupont, 1)}/inviter", {"email": ADULT})
 
 
 def _free(hand: Hand, path: str) -> list[str]:
@@ -592,6 +617,53 @@ def _remove_child(window: Window) -> None:
     window.page.get_by_role("link", name=re.compile("^Supprimer")).first.click()
 
 
+@state("foyers-inviter", FOUR_CHILDREN)
+def _invite(window: Window) -> None:
+    window.go("/mon-compte/filiations")
+    window.page.get_by_role("link", name="Deux foyers pour").first.click()
+
+
+@state("foyers-inviter-erreur", FOUR_CHILDREN)
+def _invite_wrong(window: Window) -> None:
+    window.go("/mon-compte/filiations")
+    window.page.get_by_role("link", name="Deux foyers pour").first.click()
+    window.button("Envoyer l’invitation").click()
+
+
+@state("foyers-invitation-envoyee", DUPONT)
+def _invited(window: Window) -> None:
+    window.go("/mon-compte/filiations")
+    window.page.get_by_role("link", name="Deux foyers pour Théo Dupont").click()
+
+
+@state("foyers-calendrier", FATHER)
+def _custody(window: Window) -> None:
+    window.go("/mon-compte/filiations")
+    window.page.get_by_role("link", name="Deux foyers pour").first.click()
+    window.page.get_by_text("Demander un échange de jours").click()
+
+
+@state("foyers-calendrier-propose", MOTHER)
+def _custody_proposed(window: Window) -> None:
+    window.go("/mon-compte/filiations")
+    window.page.get_by_role("link", name="Deux foyers pour").first.click()
+
+
+@state("invitation", ADULT)
+def _invitation(window: Window) -> None:
+    window.go("/mon-compte/filiations")
+    window.page.get_by_role("link", name="Voir l’invitation pour Théo").click()
+
+
+@state("invitation-anonyme")
+def _invitation_unknown(window: Window) -> None:
+    with window.shop.read() as db:
+        ((_name, token),) = invitations_to(db, ADULT, window.shop.clock.now())
+    window.go(f"/invitation/{token}")
+
+
+page("reserver-deux-foyers", f"{AIGUILHE}?periode=mois:2026-12", FATHER)
+page("reservations-deux-foyers", "/mes-reservations", FATHER)
 page("services", "/mon-compte/services", DUPONT)
 page("services-en-attente", "/mon-compte/services", WAITING)
 page("services-retire", "/mon-compte/services", REVOKED)

@@ -341,8 +341,12 @@ def walk(app: Flask, watched: Watched, client: FlaskClient, submit: Submit) -> d
         "au": str(day),
         "answer": "declined",
         "email": "encore@example.net",
-        "even_weeks": "ici", "holidays": "ici", "starts_on": "2026-12-01",
-        "swap_from": "2026-12-07", "swap_until": "2026-12-08", "swap_home": "ici",
+        "even_weeks": "ici",
+        "holidays": "ici",
+        "starts_on": "2026-12-01",
+        "swap_from": "2026-12-07",
+        "swap_until": "2026-12-08",
+        "swap_home": "ici",
     }
     found: dict[str, str] = {}
     for rule, method in routes(app):
