@@ -48,6 +48,7 @@ import enrolments.models
 import enrolments.operations
 import enrolments.queries
 import enrolments.views
+import homes.jobs
 import homes.mails
 import homes.models
 import homes.operations
@@ -179,6 +180,7 @@ def _hand_down(app: Flask, config: Config) -> None:
         # Several times a day, because what falls into the night waits for the next one.
         Recurring("balance_reminders", timedelta(hours=4), checkout.reminders.jobs.remind_of_balances),
         Recurring("accounts", timedelta(days=1), accounts.jobs.sweep),
+        Recurring("invitations", timedelta(days=1), homes.jobs.sweep),
         Recurring("books", timedelta(days=1), checkout.jobs.verify_books),
     ]
     if "sandbox" in app.extensions["payments.gateways"]:

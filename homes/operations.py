@@ -128,6 +128,11 @@ def _end(db: Session, state: str, now: datetime, *which: object) -> list[int]:
     )
 
 
+def forget_lapsed(db: Session, now: datetime) -> int:
+    """End the invitations that have lapsed, and forget whom they were sent to; how many."""
+    return len(_end(db, "revoked", now, HomeInvitation.expires_at <= now))
+
+
 def revoke(db: Session, household_id: int, beneficiary_id: int, now: datetime) -> None:
     """Take the household's invitation for the child back. Raises `NotFound`, `AlreadyDecided`."""
     _lock(db, household_id, beneficiary_id)

@@ -18,6 +18,7 @@ from orders.models import Order, Reservation
 from payments.gateways.base import Seen, SeenState
 from payments.models import Payment
 from shop.clock import StoppedClock
+from shop.french import day_long
 from tests.conftest import BooksHold, CountStatements, OpenSession, SendLetters, SignIn, Submit
 from tests.factory import Family, Town
 from tests.house.policy import WRITES_ON_GET, table
@@ -213,6 +214,12 @@ def test_both_see_the_meals_and_only_who_paid_can_act(homes: Homes, submit: Subm
         words = [str(event["description"]) for event in events]
         assert sum("Réservé par l’autre parent" in one for one in words) == 1
         assert sum("Annulable" in one for one in words) == 1
+
+
+def test_the_next_deadline_is_of_a_day_that_is_one_s_own(homes: Homes) -> None:
+    assert homes.town.aiguilhe.canteen.open_days(homes.town.now)[0].isocalendar().week % 2 == 0
+    for client, parity in ((homes.mine, 0), (homes.other, 1)):
+        assert f"pour le repas du {day_long(homes.days(parity)[0], False)}" in client.get("/mon-compte").text
 
 
 # --- late money ---

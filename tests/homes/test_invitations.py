@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from accounts.models import Beneficiary, HouseholdBeneficiary
+from homes.jobs import sweep
 from homes.models import HomeInvitation
 from shop.clock import StoppedClock
 from tests.conftest import BooksHold, OpenSession, SendLetters, SignIn, Submit
@@ -161,6 +162,25 @@ def test_an_invitation_that_has_ended_opens_nothing(
     # Another one may be sent.
     sign_in(client, family)
     assert submit(client, f"{page_of(family)}/inviter", {"email": GUEST}).status_code == 303
+
+
+def test_the_address_of_an_invitation_that_lapsed_is_forgotten(
+    app: Flask,
+    client: FlaskClient,
+    submit: Submit,
+    letters: SendLetters,
+    read: OpenSession,
+    family: Family,
+    clock: StoppedClock,
+) -> None:
+    invited(client, submit, letters, family)
+    with app.app_context():
+        assert sweep() == 0
+    assert states(read) == [("sent", GUEST)]
+    clock.moment += timedelta(days=14)
+    with app.app_context():
+        assert sweep() == 1
+    assert states(read) == [("revoked", None)]
 
 
 def test_invitations_that_are_refused_change_nothing(
