@@ -97,11 +97,11 @@ def birth_date_field(label: str, *validators: Any) -> DateField:
     return FrenchDateField(label, format=["%Y-%m-%d", "%d/%m/%Y"], validators=[Optional(), *validators])
 
 
-def email_field(label: str = "") -> StringField:
+def email_field(label: str = "", missing: str = "") -> StringField:
     """An e-mail address, in lower case once it is validated."""
     return StringField(
         label or _("Adresse e-mail"),
-        validators=[needed(_("Écrivez votre adresse e-mail.")), Cleaned(rules.clean_email)],
+        validators=[needed(missing or _("Écrivez votre adresse e-mail.")), Cleaned(rules.clean_email)],
         render_kw={"type": "email", "autocomplete": "email", "maxlength": rules.LONGEST_EMAIL},
     )
 

@@ -28,7 +28,7 @@ def _home(label: str) -> RadioField:
 class InviteForm(Form):
     """The address of the other parent."""
 
-    email = email_field(_("Adresse e-mail de l’autre parent"))
+    email = email_field(_("Adresse e-mail de l’autre parent"), _("Écrivez l’adresse e-mail de l’autre parent."))
 
 
 class AcceptForm(Form):

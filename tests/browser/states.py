@@ -152,9 +152,8 @@ def prepare(shop: Served) -> None:
 
 def _homes_of(hand: Hand, place: int = 0) -> str:
     """The page of the homes of a child of the family."""
-    return re.findall(r'href="(/mon-compte/filiations/\d+/foyers)"', hand.client.get("/mon-compte/filiations").text)[
-        place
-    ]
+    found = re.findall(r'href="(/mon-compte/filiations/\d+/foyers)"', hand.client.get("/mon-compte/filiations").text)
+    return str(found[place])
 
 
 def _two_homes(shop: Served) -> None:
