@@ -221,7 +221,8 @@ def plan_change(db: Session, household_id: int, wish: Wish, now: datetime) -> Ch
     children = between(family, wish.first, last)
     for key in wish.children - children.keys():
         children[key] = Child(key, owned[key].first_name, owned[key].last_name, ())
-    days, taken = days_between(db, household_id, place.service_id, wish.first, last)
+    shared = any(child.shared for child in family)
+    days, taken = days_between(db, household_id, place.service_id, wish.first, last, shared)
     stretch = {"household_id": household_id, "service_id": place.service_id, "first": wish.first, "last": last}
     ended, due, booked = _booked(db, stretch, wish, names, now)
     removed = {
@@ -371,6 +372,13 @@ def _is_done(plan: Change, seen: Seen) -> bool:
     return True
 
 
+UNAVAILABLE: tuple[CellState, ...] = (
+    *("full", "late", "closed", "no_tariff", "booked", "surcharge"),
+    *("there", "away", "away_booked"),
+)
+"""States of which `why_not` says why a meal that was to be added is not."""
+
+
 def differences(plan: Change, seen: Seen) -> list[str]:
     """A sentence for each meal that would move otherwise than the family saw; of many, the first ones and how many more."""
     moves, sentences = plan.moves, []
@@ -389,7 +397,7 @@ def differences(plan: Change, seen: Seen) -> list[str]:
             sentences.append(_("%(who)s, %(day)s : %(now)s au lieu de %(was)s.", **facts, **amounts))
         elif now_is is not None:
             sentences.append(_APPEARS[key[0]] % (facts | {"cents": format_euros(now_is)}))
-        elif key[0] == "n" and plan.states.get(meal) in ("full", "late", "closed", "no_tariff", "booked", "surcharge"):
+        elif key[0] == "n" and plan.states.get(meal) in UNAVAILABLE:
             sentences.append(why_not(plan.states[meal], who, plan.days[meal.day]))
         else:
             sentences.append(stay.get(meal) or _VANISHES[key[0]] % facts)

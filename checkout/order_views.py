@@ -189,7 +189,7 @@ def reservations() -> str:
         gone=spans.weeks_of(span.first, yesterday, meals)
         if not is_year and any(meal.day < begins for meal in meals)
         else [],
-        cancellable=any(meal.state == "confirmed" and now < meal.cancel_deadline_at for meal in meals),
+        cancellable=any(meal.own and meal.state == "confirmed" and now < meal.cancel_deadline_at for meal in meals),
         yesterday=yesterday,
         today=today,
         now=now,

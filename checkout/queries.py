@@ -344,7 +344,7 @@ def _seen_by(household_id: int) -> CompoundSelect[int]:
 
 def _told(meal: BookedMeal) -> BookedMeal:
     """The meal as the household may see it."""
-    return meal if meal.own else meal._replace(credit_cents=0, order_number="")
+    return meal if meal.own else meal._replace(cents=0, credit_cents=0, order_number="")
 
 
 class DayMenu(NamedTuple):

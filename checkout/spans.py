@@ -216,11 +216,11 @@ def _year_day(day: date, states: Mapping[str, int]) -> YearDay:
 
 
 def totals_of(meals: Iterable[BookedMeal]) -> list[Total]:
-    """Meals that are booked, and the money that they and the cancelled ones keep, by child. Who shares a first name is told
-    apart by the last."""
+    """Meals that the family has booked, and the money that they and the cancelled ones keep, by child. Who shares a first
+    name is told apart by the last."""
     names: dict[int, tuple[str, str]] = {}
     sums: dict[int, tuple[int, int]] = {}
-    for meal in meals:
+    for meal in (meal for meal in meals if meal.own):
         names[meal.beneficiary_id] = (meal.first_name, meal.last_name)
         count, cents = sums.get(meal.beneficiary_id, (0, 0))
         if meal.state == "confirmed":

@@ -26,7 +26,7 @@ def home_invitation(_db: Session, facts: dict[str, Any]) -> Message:
             after=[
                 _(
                     "Cette invitation vaut jusqu’au %(day)s. Si elle ne vous dit rien, ne faites rien.",
-                    day=facts["until"],
+                    day=facts["lapses"],
                 )
             ],
         )

@@ -112,7 +112,7 @@ def invite(db: Session, household_id: int, account_id: int, beneficiary_id: int,
         )
         .returning(HomeInvitation.id)
     ).scalar_one()
-    facts = {"child": child.first_name, "token": token, "until": day_long(paris_day(now + LIFETIME))}
+    facts = {"child": child.first_name, "token": token, "lapses": day_long(paris_day(now + LIFETIME))}
     post_all(db, [Letter("home_invitation", email, f"home_invitation:{invitation_id}", facts)], now)
 
 

@@ -1,11 +1,11 @@
 """Reads of children who live in two homes. Nothing of the other home is read but its number: no name, address or money."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import BindParameter, bindparam, select
 from sqlalchemy.orm import Session, aliased
 
 from accounts.models import Account, Beneficiary, BeneficiaryChange, HouseholdBeneficiary, HouseholdMember
@@ -19,22 +19,23 @@ from shop.outbox import the_sealer
 from shop.statements import Rows, is_one_of, run
 
 _Other = aliased(HouseholdBeneficiary)
+_household_ids: BindParameter[Collection[int]] = bindparam("household_ids", expanding=True)
 
 _SHARED = (
-    select(HouseholdBeneficiary.beneficiary_id, _Other.household_id, Commune.zone)
+    select(HouseholdBeneficiary.household_id, HouseholdBeneficiary.beneficiary_id, _Other.household_id, Commune.zone)
     .join(_Other, _Other.beneficiary_id == HouseholdBeneficiary.beneficiary_id)
     .join(Beneficiary, Beneficiary.id == HouseholdBeneficiary.beneficiary_id)
     .outerjoin(School, School.id == Beneficiary.school_id)
     .outerjoin(Commune, Commune.id == School.commune_id)
     .where(
-        HouseholdBeneficiary.household_id == bindparam("household_id"),
+        HouseholdBeneficiary.household_id.in_(_household_ids),
         HouseholdBeneficiary.archived_at.is_(None),
-        _Other.household_id != bindparam("household_id"),
+        _Other.household_id != HouseholdBeneficiary.household_id,
         _Other.archived_at.is_(None),
     )
 )
-_OF_HOUSEHOLD = select(HouseholdBeneficiary.beneficiary_id).where(
-    HouseholdBeneficiary.household_id == bindparam("household_id")
+_OF_HOUSEHOLDS = select(HouseholdBeneficiary.beneficiary_id).where(
+    HouseholdBeneficiary.household_id.in_(_household_ids)
 )
 _CALENDARS = (
     select(
@@ -44,44 +45,55 @@ _CALENDARS = (
         CustodyCalendar.odd_home_id,
         CustodyCalendar.holidays_home_id,
     )
-    .where(CustodyCalendar.beneficiary_id.in_(_OF_HOUSEHOLD), is_one_of(CustodyCalendar.state, ["agreed"]))
+    .where(CustodyCalendar.beneficiary_id.in_(_OF_HOUSEHOLDS), is_one_of(CustodyCalendar.state, ["agreed"]))
     .order_by(CustodyCalendar.decided_at, CustodyCalendar.id)
 )
 _SWAPS = (
     select(CustodySwap.beneficiary_id, CustodySwap.first_day, CustodySwap.last_day, CustodySwap.home_id)
-    .where(CustodySwap.beneficiary_id.in_(_OF_HOUSEHOLD), is_one_of(CustodySwap.state, ["agreed"]))
+    .where(CustodySwap.beneficiary_id.in_(_OF_HOUSEHOLDS), is_one_of(CustodySwap.state, ["agreed"]))
     .order_by(CustodySwap.decided_at, CustodySwap.id)
 )
 _HOLIDAYS = select(Holiday.zone, Holiday.first_day, Holiday.last_day).where(Holiday.zone.is_not(None))
 
 
-def custodies(db: Rows, household_id: int) -> dict[int, Custody]:
-    """What is agreed about each child of the household who has another home now, by child. Up to four statements: read it
-    only where the household has such a child.
+def custodies_of(db: Rows, household_ids: Collection[int]) -> dict[int, dict[int, Custody]]:
+    """For each of these households, what is agreed about each of its children who has another home now, by child. Up to four
+    statements, however many households: read it only where there is such a child.
 
     What was agreed with a home that the child no longer has does not count.
     """
-    shared = {child: (other, zone) for child, other, zone in run(db, _SHARED, household_id=household_id)}
-    if not shared:
+    if not household_ids:
         return {}
+    ids = sorted(household_ids)
+    shared = {
+        (household, child): (other, zone) for household, child, other, zone in run(db, _SHARED, household_ids=ids)
+    }
+    found: dict[int, dict[int, Custody]] = {household: {} for household in ids}
+    if not shared:
+        return found
     calendars: dict[int, list[Calendar]] = defaultdict(list)
     swaps: dict[int, list[Swap]] = defaultdict(list)
-    for child, *facts in run(db, _CALENDARS, household_id=household_id):
-        calendar = Calendar._make(facts)
-        if child in shared and {calendar.even_home, calendar.odd_home} == {household_id, shared[child][0]}:
-            calendars[child].append(calendar)
-    for child, *facts in run(db, _SWAPS, household_id=household_id):
-        swap = Swap._make(facts)
-        if child in shared and swap.home in (household_id, shared[child][0]):
-            swaps[child].append(swap)
+    for child, *facts in run(db, _CALENDARS, household_ids=ids):
+        calendars[child].append(Calendar._make(facts))
+    for child, *facts in run(db, _SWAPS, household_ids=ids):
+        swaps[child].append(Swap._make(facts))
     holidays: dict[str, list[Stretch]] = defaultdict(list)
     if calendars:
         for zone, first_day, last_day in run(db, _HOLIDAYS):
             holidays[zone].append(Stretch(first_day, last_day))
-    return {
-        child: Custody(calendars[child], swaps[child], holidays.get(zone or "", ()))
-        for child, (_other, zone) in shared.items()
-    }
+    for (household, child), (other, zone) in shared.items():
+        homes = {household, other}
+        found[household][child] = Custody(
+            [one for one in calendars[child] if {one.even_home, one.odd_home} == homes],
+            [one for one in swaps[child] if one.home in homes],
+            holidays.get(zone or "", ()),
+        )
+    return found
+
+
+def custodies(db: Rows, household_id: int) -> dict[int, Custody]:
+    """`custodies_of` one household."""
+    return custodies_of(db, [household_id])[household_id]
 
 
 def days_elsewhere(db: Rows, household_id: int, meals: Iterable[tuple[int, date]]) -> set[tuple[int, date]]:

@@ -71,7 +71,8 @@ def _offer(db: Rows, link: WeekLink, places: Places, now: datetime) -> Offer:
     if not places:
         return offer
     first, last = min(day for _child, _service, day in link.meals), max(day for _child, _service, day in link.meals)
-    by_service = cart.queries.days_of_services(db, link.household_id, first, last)
+    shared = any(child.shared for _place, children in places.values() for child in children)
+    by_service = cart.queries.days_of_services(db, link.household_id, first, last, shared)
     rights = [right for _place, children in places.values() for child in children for right in child.rights]
     family = NOBODY
     if any(right.grid is not None for right in rights):

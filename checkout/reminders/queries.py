@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import and_, exists, false, func, literal, literal_column, null, or_, select, true, union_all
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from accounts.errors import LinkSpent
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember
@@ -17,6 +17,7 @@ from catalog.models import CallOff, Commune, Service, ServiceDay
 from checkout.reminders.models import MutedReminder, QuietWeek, Reminder
 from checkout.reminders.rules import LOOK_AHEAD, LOOK_BACK, Day, Family, Had, Right
 from enrolments.models import Enrolment
+from homes.queries import custodies_of
 from orders.models import Order, Reservation
 from shop.database import Key
 from shop.statements import is_one_of
@@ -74,10 +75,13 @@ class EnrolmentFacts(NamedTuple):
 
     right: Right
     state: str
+    shared: bool
+    """Whether the child has another home too."""
 
 
 def enrolments_of(db: Session, household_ids: Collection[int]) -> list[EnrolmentFacts]:
     """What these households may book, or have asked for."""
+    other_home = aliased(HouseholdBeneficiary)
     rows = db.execute(
         select(
             Enrolment.household_id,
@@ -87,6 +91,11 @@ def enrolments_of(db: Session, household_ids: Collection[int]) -> list[Enrolment
             Enrolment.valid_from,
             Enrolment.valid_until,
             Enrolment.state,
+            exists().where(
+                other_home.beneficiary_id == Enrolment.beneficiary_id,
+                other_home.household_id != Enrolment.household_id,
+                other_home.archived_at.is_(None),
+            ),
         )
         .join(Beneficiary, Beneficiary.id == Enrolment.beneficiary_id)
         .join(
@@ -103,13 +112,13 @@ def enrolments_of(db: Session, household_ids: Collection[int]) -> list[Enrolment
         )
         .order_by(Enrolment.household_id, HouseholdBeneficiary.position, Enrolment.id)
     )
-    return [EnrolmentFacts(Right._make(row[:6]), row[6]) for row in rows]
+    return [EnrolmentFacts(Right._make(row[:6]), *row[6:]) for row in rows]
 
 
 def families_of(
     db: Session, household_ids: Collection[int], enrolments: Sequence[EnrolmentFacts], today: date
 ) -> dict[int, Family]:
-    """What these households have, and may book by `enrolments`. One statement."""
+    """What these households have, and may book by `enrolments`. One statement; some more where a child has two homes."""
     meal = (
         Reservation.beneficiary_id,
         Beneficiary.first_name,
@@ -204,7 +213,8 @@ def families_of(
     for facts in enrolments:
         if facts.state == "approved":
             rights[facts.right.household_id].append(facts.right)
-    return {key: Family(rights[key], had[key], weeks[key]) for key in household_ids}
+    homes = custodies_of(db, {facts.right.household_id for facts in enrolments if facts.shared})
+    return {key: Family(rights[key], had[key], weeks[key], homes.get(key, {})) for key in household_ids}
 
 
 def wallets_of(db: Session, household_ids: Collection[int]) -> dict[int, dict[int, int]]:

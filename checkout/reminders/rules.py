@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Literal, NamedTuple, Protocol
 
 from cart.rules import monday_of
+from homes.rules import Custody
 from shop.clock import PARIS, paris_day, paris_instant
 from shop.french import day_long, listing
 
@@ -97,6 +98,8 @@ class Family(NamedTuple):
     rights: Sequence[Right]
     had: Sequence[Had]
     quiet: Collection[date]
+    custodies: Mapping[int, Custody] = {}
+    """What is agreed about each of its children who has another home too."""
 
 
 class Habit(NamedTuple):
@@ -164,7 +167,14 @@ def usual_days_ahead(habit: Habit, family: Family, days: Mapping[int, Sequence[D
         and day.has_place
         and day.day.isoweekday() in habit.weekdays
         and any(right.first <= day.day <= right.last for right in rights)
+        and _is_here(family, rights[0], day.day)
     ]
+
+
+def _is_here(family: Family, right: Right, day: date) -> bool:
+    """Whether the child's other home, if it has one, does not decide on that day."""
+    custody = family.custodies.get(right.child_id)
+    return custody is None or custody.home_on(day) in (None, right.household_id)
 
 
 def _days_of(habit: Habit, family: Family, *what: What) -> set[date]:

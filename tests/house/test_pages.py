@@ -15,12 +15,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.routing import Rule
 
+from accounts.models import HouseholdBeneficiary
 from accounts.queries import digest as key_digest
 from checkout import call_off
 from checkout.call_off import Affected, Plan, Scope
 from checkout.reminders.models import Reminder
 from checkout.reminders.queries import mark_of
-from accounts.models import HouseholdBeneficiary
 from homes.models import CustodyCalendar, CustodySwap
 from orders.models import Order, SickLeave
 from payments.models import Payment

@@ -229,7 +229,7 @@ def test_no_line_of_a_letter_begins_or_ends_with_the_wrong_mark(
             "covered": "2026-11-23",
             "balance_cents": 380,
             "child": "Louane",
-            "until": "jeudi 3 décembre 2026",
+            "lapses": "jeudi 3 décembre 2026",
             "beneficiary_id": world.samples["beneficiary_id"],
             "accepted": 1,
             "days": "jeudi 3 décembre 2026",
