@@ -355,7 +355,7 @@ def walk(app: Flask, watched: Watched, client: FlaskClient, submit: Submit) -> d
             continue
         if method == "POST" and rule.endpoint in SPOILERS:
             continue
-        address = adapter.build(rule.endpoint, {name: watched.samples[name] for name in rule.arguments})
+        address = adapter.build(rule.endpoint, {name: watched.samples.get(name, "x") for name in rule.arguments})
         if method == "GET":
             for query in ("", "?mois=2026-11", "?mois=2026-12", "?annee=2026", f"?{asked}", f"?periode=semaine:{day}"):
                 answer = client.get(f"{address}{query}", follow_redirects=True)
