@@ -15,8 +15,9 @@ from shop.clock import paris_day, request_now
 from shop.database import insert_new, reading, transaction
 from shop.outbox import Letter, post_all
 
-BATCH = 500
-"""How many families or baskets are looked at in one go."""
+BATCH = 100
+"""How many families or baskets are looked at in one go. With several hundred, SQLite would read the meals of everybody on
+those days rather than those of these families."""
 
 
 class Note(NamedTuple):
@@ -88,7 +89,7 @@ def remind_of_baskets() -> int:
 
 
 def _batches(service_ids: Collection[int], now: datetime) -> Iterator[dict[int, Family]]:
-    """The families that may book at these services, some hundreds at once: three statements each."""
+    """The families that may book at these services, a hundred at once: three statements each."""
     today, last = paris_day(now), 0
     while True:
         with reading() as db:

@@ -137,7 +137,9 @@ def families_of(
         .select_from(HouseholdBeneficiary)
         .join(Reservation, Reservation.beneficiary_id == HouseholdBeneficiary.beneficiary_id)
         .where(
-            HouseholdBeneficiary.household_id.in_(household_ids), is_one_of(Reservation.state, ["held", "confirmed"])
+            HouseholdBeneficiary.household_id.in_(household_ids),
+            is_one_of(Reservation.state, ["held", "confirmed"]),
+            ServiceDay.day.between(today - LOOK_BACK, today + LOOK_AHEAD),
         )
     )
     called_off = (
@@ -150,7 +152,6 @@ def families_of(
         query.join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
         .join(Beneficiary, Beneficiary.id == Reservation.beneficiary_id)
         .join(Order, Order.id == Reservation.order_id)
-        .where(ServiceDay.day.between(today - LOOK_BACK, today + LOOK_AHEAD))
         for query in (live, called_off)
     ]
     lines = (
