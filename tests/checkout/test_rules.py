@@ -9,7 +9,7 @@ from cart.queries import BasketMeal
 from cart.quotes import Quote
 from checkout.basket import baskets, days_in_words
 from checkout.errors import BasketRefused, EmptyBasket, TotalChanged
-from checkout.rules import check_basket, why_not_cancelled
+from checkout.rules import check_basket, find_problems, why_not_cancelled
 from tests.conftest import as_typed
 
 DEADLINE = datetime(2026, 11, 3, 9, tzinfo=UTC)
@@ -97,6 +97,28 @@ def test_what_stands_in_the_way_of_a_meal(change: dict[str, Any], words: str) ->
     with pytest.raises(BasketRefused) as refusal:
         check_basket([meal(**change)], None, BEFORE)
     assert words in refusal.value.problems[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [
+        ({"reservation_id": 3}, "remove"),
+        ({"call_off": "Grève"}, "remove"),
+        ({"is_open": False, "closed_reason": "Grève"}, "another_day"),
+        ({"book_deadline_at": BEFORE}, "another_day"),
+        ({"capacity": 3, "booked_count": 3}, "another_day"),
+        ({"enrolment_id": None}, "services"),
+        ({"price_id": None, "price": None}, "remove"),
+        ({"price": Quote(410, 410, None), "price_id": 8}, "accept"),
+        ({"price_id": 8}, "accept"),
+    ],
+)
+def test_each_problem_of_a_meal_has_what_mends_it(change: dict[str, Any], remedy: str) -> None:
+    meals = [meal(**change), meal(line_id=2, service_day_id=8, day=date(2026, 11, 6))]
+    assert {line_id: problem.remedy for line_id, problem in find_problems(meals, BEFORE).items()} == {1: remedy}
+    (view,) = baskets(meals, BEFORE)
+    assert view.lines_to_remove == ([] if remedy == "accept" else [1])
+    assert view.price_changed == (remedy == "accept")
 
 
 def test_one_second_before_the_deadline_and_at_it() -> None:
