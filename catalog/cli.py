@@ -140,7 +140,7 @@ def try_rules(file: Path, calendar_file: Path | None, as_json: bool) -> None:
 
 
 VERDICTS = {"in time": _("à temps"), "late": _("hors délai"), "too late": _("trop tard"), "closed": _("fermé")}
-ACTIONS = {"book": _("réserver"), "cancel": _("annuler"), "eat": _("sans réservation")}
+ACTIONS = {"book": _("réserver"), "cancel": _("annuler"), "eat": _("sans réservation"), "free": _("rendre")}
 
 
 def _as_json(case: Case, outcome: Outcome) -> dict[str, Any]:
@@ -203,11 +203,14 @@ def explain(service: str, days: int) -> None:
         }
         if not day.is_open:
             click.echo(_("%(day)s : %(why)s", day=facts["day"], why=day.closed_reason or _("fermé")))
-        elif day.late_deadline_at is not None:
-            late = moment_short(day.late_deadline_at)
-            click.echo(_("%(day)s : réserver %(book)s, hors délai %(late)s, annuler %(cancel)s", late=late, **facts))
-        else:
-            click.echo(_("%(day)s : réserver %(book)s, annuler %(cancel)s", **facts))
+            continue
+        limits = [_("réserver %(book)s", **facts)]
+        if day.late_deadline_at is not None:
+            limits.append(_("hors délai %(at)s", at=moment_short(day.late_deadline_at)))
+        limits.append(_("annuler %(cancel)s", **facts))
+        if day.freed_deadline_at is not None:
+            limits.append(_("rendre %(at)s", at=moment_short(day.freed_deadline_at)))
+        click.echo(_("%(day)s : %(limits)s", day=facts["day"], limits=", ".join(limits)))
 
 
 def _text(file: Path) -> str:

@@ -85,6 +85,8 @@ def _service(service: ServiceEntry) -> dict[str, Any]:
             "announce": _rule(policies.sickness.announce),
             "paper": policies.sickness.paper,
         }
+    if policies.freed:
+        facts["freed"] = {"until": _rule(policies.freed)}
     facts["closures"] = [_closure(closure) for closure in service.closures]
     facts["tariffs"] = [_tariff(tariff) for tariff in service.tariffs]
     return _given(facts)

@@ -201,6 +201,8 @@ class ServiceDay(Row):
     cancel_deadline_at: Mapped[datetime]
     late_deadline_at: Mapped[datetime | None]
     """Until when a late booking is accepted, at the late price; nothing when none is."""
+    freed_deadline_at: Mapped[datetime | None]
+    """Until when a meal that can no longer be cancelled may be given back and taken; nothing when none may."""
     menu: Mapped[str | None] = mapped_column(Text)
     """Dishes, one a line; a line that ends in "(végétarien)" says so."""
 

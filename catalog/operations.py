@@ -439,7 +439,7 @@ def _holiday_words(entry: tuple[str | None, str, date, date]) -> str:
     )
 
 
-_KEPT_WHEN_CLOSED = ("capacity", "book_deadline_at", "cancel_deadline_at", "late_deadline_at")
+_KEPT_WHEN_CLOSED = ("capacity", "book_deadline_at", "cancel_deadline_at", "late_deadline_at", "freed_deadline_at")
 
 
 def refresh_days(db: Session, service_id: int, from_day: date, until_day: date, now: datetime) -> RefreshReport:
@@ -490,6 +490,7 @@ def refresh_days(db: Session, service_id: int, from_day: date, until_day: date, 
             "book_deadline_at": limits.book,
             "cancel_deadline_at": limits.cancel,
             "late_deadline_at": limits.late,
+            "freed_deadline_at": limits.freed,
         }
         row = known.pop(plan.day, None)
         if row is None:
@@ -501,6 +502,9 @@ def refresh_days(db: Session, service_id: int, from_day: date, until_day: date, 
             for name in ("book_deadline_at", "cancel_deadline_at"):
                 if facts[name] <= now or getattr(row, name) <= now:
                     facts[name] = getattr(row, name)
+            if row.cancel_deadline_at <= now:
+                # Meals may have been given back already, until then.
+                facts["freed_deadline_at"] = row.freed_deadline_at
             if any(getattr(row, name) != value for name, value in facts.items()):
                 changed.append({"id": row.id, **facts})
                 moved += _moved(row, facts)
@@ -518,7 +522,7 @@ def refresh_days(db: Session, service_id: int, from_day: date, until_day: date, 
     return RefreshReport(len(added), len(changed), tuple(moved))
 
 
-_TOLD = ("is_open", "book_deadline_at", "late_deadline_at", "cancel_deadline_at")
+_TOLD = ("is_open", "book_deadline_at", "late_deadline_at", "cancel_deadline_at", "freed_deadline_at")
 
 
 def _moved(row: Any, facts: Mapping[str, Any]) -> list[MovedDay]:
@@ -550,7 +554,12 @@ def describe_refresh(reports: Mapping[int, RefreshReport]) -> str:
 
 MOST_TOLD = 5
 """Days of a service that are told one by one."""
-_LIMITS = {"book_deadline_at": _("réserver"), "late_deadline_at": _("hors délai"), "cancel_deadline_at": _("annuler")}
+_LIMITS = {
+    "book_deadline_at": _("réserver"),
+    "late_deadline_at": _("hors délai"),
+    "cancel_deadline_at": _("annuler"),
+    "freed_deadline_at": _("rendre"),
+}
 # The basket's room stands above this one: its tables are known by name only.
 _lines = table("basket_lines", column("basket_id"), column("service_day_id"))
 _baskets = table("baskets", column("id"), column("state"))
@@ -627,6 +636,7 @@ def _known_days(db: Session, service_id: int, from_day: date, until_day: date) -
             ServiceDay.book_deadline_at,
             ServiceDay.cancel_deadline_at,
             ServiceDay.late_deadline_at,
+            ServiceDay.freed_deadline_at,
         )
         .where(ServiceDay.service_id == service_id, ServiceDay.day.between(from_day, until_day))
         .order_by(ServiceDay.id)

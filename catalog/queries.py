@@ -594,6 +594,7 @@ def explained(db: Session, commune_slug: str, service_slug: str, first: date, da
             ServiceDay.book_deadline_at,
             ServiceDay.cancel_deadline_at,
             ServiceDay.late_deadline_at,
+            ServiceDay.freed_deadline_at,
         )
         .where(ServiceDay.service_id == row.id, ServiceDay.day.between(first, first + timedelta(days=days - 1)))
         .order_by(ServiceDay.day)

@@ -396,6 +396,12 @@ class SicknessSchema(_Table):
     paper = Boolean(load_default=False)
 
 
+class FreedSchema(_Table):
+    """A meal that is given back to another family: until when."""
+
+    until = Deadline(required=True)
+
+
 class RefundOf(_Item):
     """What a cancelled meal gives back: "full", "none", or an amount; read into the word or cents."""
 
@@ -532,6 +538,7 @@ class ServiceSchema(_Table):
     credit = RefundOf(load_default="full")
     sickness = _table(SicknessSchema)
     cost_price = Euros()
+    freed = _table(FreedSchema)
     description = Text(500, load_default="")
     tariffs = _tables(TariffSchema, required=True)
     closures = _tables(ClosureSchema, load_default=list)
@@ -608,7 +615,7 @@ class CaseSchema(_Table):
     commune = Text(60)
     service = Text(60)
     tariff = Text(60)
-    action = Choice(("book", "cancel", "eat"), load_default="book")
+    action = Choice(("book", "cancel", "eat", "free"), load_default="book")
     meal = Day(required=True)
     at = Instant()
     quotient = Whole(0, 100_000)

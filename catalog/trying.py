@@ -11,7 +11,7 @@ from typing import Any
 
 from catalog.rules.days import Period, plan_days
 from catalog.rules.deadlines import Calendar
-from catalog.rules.policies import deadlines
+from catalog.rules.policies import Deadlines, deadlines
 from catalog.rules.prices import Situation, Surcharge, amount_words, cap_words, credit, ordinary_price, row_words
 from catalog.town import Case, CommuneEntry, SchoolCalendar, ServiceEntry, TariffEntry, Town
 from shop.clock import PARIS
@@ -105,6 +105,8 @@ def try_case(case: Case, service: ServiceEntry, tariff: TariffEntry, calendar: C
             reasons.append(_("Présent sans réservation : %(words)s.", words=unbooked.surcharge.words()))
             price = _surcharged(unbooked.surcharge, price, service, reasons)
         return _compared(case, service, tariff, None, "in time", price, tuple(reasons))
+    if case.action == "free":
+        return _given_back(case, service, tariff, limits, price, reasons)
     limit = limits.book if case.action == "book" else limits.cancel
     in_time = case.at is None or case.at < limit
     if case.action == "cancel":
@@ -123,6 +125,23 @@ def try_case(case: Case, service: ServiceEntry, tariff: TariffEntry, calendar: C
         )
         price = _surcharged(late.surcharge, price, service, reasons)
     return _compared(case, service, tariff, limit, "late", price, tuple(reasons))
+
+
+def _given_back(
+    case: Case,
+    service: ServiceEntry,
+    tariff: TariffEntry,
+    limits: Deadlines,
+    price: int | None,
+    reasons: list[str],
+) -> Outcome:
+    """A meal that is given back: what is credited when another family takes it."""
+    if limits.freed is None or (case.at is not None and case.at >= limits.freed):
+        return _compared(case, service, tariff, limits.freed, "too late", 0, (_("Le repas reste dû."),))
+    if case.at is not None and case.at < limits.cancel:
+        reasons.append(_("Ce repas peut encore être annulé."))
+    reasons.append(_("Crédité si une autre famille le reprend ; sinon il reste dû."))
+    return _compared(case, service, tariff, limits.freed, "in time", price, tuple(reasons))
 
 
 def _surcharged(surcharge: Surcharge, ordinary: int, service: ServiceEntry, reasons: list[str]) -> int:

@@ -9,7 +9,11 @@ from shop.database import Key, Row
 
 ORDER_STATES = ("pending", "paid", "expired", "cancelled")
 RESERVATION_STATES = ("held", "confirmed", "released", "cancelled")
+FREED_STATES = ("offered", "held", "taken", "withdrawn", "lapsed")
 LIVE = "state IN ('held', 'confirmed')"
+ALIVE = text("state IN ('offered', 'held')")
+SOLD = text("state IN ('held', 'taken')")
+OFFERED = text("state = 'offered'")
 
 
 class Order(Row):
@@ -101,6 +105,36 @@ class Reservation(Row):
         ),
         Index("ix_reservations_service_day", "service_day_id"),
         Index("ix_reservations_household", "household_id", "service_day_id"),
+    )
+
+
+class FreedMeal(Row):
+    """A meal that a family gives back after the limit for cancelling. It stays due until another family has paid for it.
+
+    `offered → held` while the other family pays by card `→ taken`, or `offered` again; `withdrawn` when the family keeps it
+    after all or the meal ended otherwise, `lapsed` when nobody took it in time.
+    """
+
+    __tablename__ = "freed_meals"
+
+    reservation_id: Mapped[int] = mapped_column(Key, ForeignKey("reservations.id"), index=True)
+    """Whose meal is given back."""
+    service_day_id: Mapped[int] = mapped_column(Key, ForeignKey("service_days.id"))
+    """The day of that meal: what is on offer is looked for by it."""
+    state: Mapped[str] = mapped_column(String(9))
+    offered_at: Mapped[datetime]
+    offered_by_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
+    taker_id: Mapped[int | None] = mapped_column(Key, ForeignKey("reservations.id"))
+    """The meal that the other family has in its place."""
+    ended_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(f"state IN ({', '.join(repr(state) for state in FREED_STATES)})", name="state"),
+        CheckConstraint("(state IN ('held', 'taken')) = (taker_id IS NOT NULL)", name="taker"),
+        CheckConstraint("(state IN ('offered', 'held')) = (ended_at IS NULL)", name="ended"),
+        Index("uq_freed_meals_alive", "reservation_id", unique=True, postgresql_where=ALIVE, sqlite_where=ALIVE),
+        Index("uq_freed_meals_sold", "taker_id", unique=True, postgresql_where=SOLD, sqlite_where=SOLD),
+        Index("ix_freed_meals_offered", "service_day_id", postgresql_where=OFFERED, sqlite_where=OFFERED),
     )
 
 

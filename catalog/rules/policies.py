@@ -1,4 +1,5 @@
-"""What a service does beside its prices: late bookings, meals without a booking, credits, sickness; and how it says so."""
+"""What a service does beside its prices: late bookings, meals without a booking, credits, sickness, meals that are given
+back; and how it says so."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -51,6 +52,8 @@ class Policies:
     sickness: Sickness | None = None
     cost_price: int | None = None
     """What a meal costs the commune, in cents: no surcharge goes above it."""
+    freed: DeadlineRule | None = None
+    """Until when a meal that can no longer be cancelled may be given back to another family; nothing where it may not."""
 
     def as_json(self) -> dict[str, Any]:
         """The policies as a service's row keeps them."""
@@ -63,6 +66,8 @@ class Policies:
             facts["sickness"] = {**asdict(self.sickness), "announce": self.sickness.announce.as_json()}
         if self.cost_price is not None:
             facts["cost_price"] = self.cost_price
+        if self.freed:
+            facts["freed"] = {"until": self.freed.as_json()}
         return facts
 
     @classmethod
@@ -75,6 +80,7 @@ class Policies:
             facts.get("credit", "full"),
             Sickness(DeadlineRule.from_json(sickness.pop("announce")), **sickness) if sickness else None,
             facts.get("cost_price"),
+            DeadlineRule.from_json(facts["freed"]["until"]) if "freed" in facts else None,
         )
 
     @classmethod
@@ -87,6 +93,7 @@ class Policies:
             found["credit"],
             Sickness(**sickness) if sickness else None,
             found.get("cost_price"),
+            found["freed"]["until"] if found.get("freed") else None,
         )
 
 
@@ -115,16 +122,20 @@ class Deadlines:
     cancel: datetime
     late: datetime | None
     """Until when a late booking is accepted; nothing when none is."""
+    freed: datetime | None = None
+    """Until when a meal may be given back and taken by another family; nothing when none may."""
 
 
 def deadlines(rules: Rules, meal: date, calendar: Calendar) -> Deadlines:
-    """The deadlines of the meal of a day. A late booking never closes before the ordinary one."""
-    book = deadline(rules.booking, meal, calendar)
-    late = rules.policies.late
+    """The deadlines of the meal of a day. A late booking never closes before the ordinary one, and a meal can never be given
+    back before it can no longer be cancelled."""
+    book, cancel = deadline(rules.booking, meal, calendar), deadline(rules.cancel, meal, calendar)
+    late, freed = rules.policies.late, rules.policies.freed
     return Deadlines(
         book,
-        deadline(rules.cancel, meal, calendar),
+        cancel,
         max(book, deadline(late.until, meal, calendar)) if late else None,
+        max(cancel, deadline(freed, meal, calendar)) if freed else None,
     )
 
 
@@ -140,6 +151,8 @@ def contradictions(rules: Rules, weekdays: Collection[int], kind: str) -> Iterat
         named["late", "until"] = policies.late.until
     if policies.sickness:
         named["sickness", "announce"] = policies.sickness.announce
+    if policies.freed:
+        named["freed", "until"] = policies.freed
     whole = True
     for place, rule in named.items():
         covered = {day for part in rule.parts for day in part.weekdays or weekdays}
@@ -166,6 +179,20 @@ def contradictions(rules: Rules, weekdays: Collection[int], kind: str) -> Iterat
             if deadline(late, meal, calendar) <= ordinary:
                 refused.add(("late", "until"))
                 yield ("late", "until"), _("pour le %(day)s, le hors délai ferme avant d’ouvrir", day=name)
+        if policies.freed and ("freed", "until") not in refused:
+            until = deadline(policies.freed, meal, calendar)
+            if until <= deadline(rules.cancel, meal, calendar):
+                refused.add(("freed", "until"))
+                yield (
+                    ("freed", "until"),
+                    _("pour le %(day)s, ce repas peut encore être annulé à ce moment-là", day=name),
+                )
+            elif until <= deadline(rules.booking, meal, calendar):
+                refused.add(("freed", "until"))
+                yield (
+                    ("freed", "until"),
+                    _("pour le %(day)s, ce repas peut encore être réservé à ce moment-là", day=name),
+                )
 
 
 def is_credited_when_sick(sickness: Sickness | None, place: int, limit: datetime | None, now: datetime) -> bool:
@@ -231,6 +258,18 @@ def sickness_sentences(policies: Policies) -> list[str]:
     return found
 
 
+def freed_sentences(policies: Policies) -> list[str]:
+    """What parents read about giving a meal back after the limit for cancelling; nothing where it may not be."""
+    if policies.freed is None:
+        return []
+    return [
+        _("Un repas qui ne peut plus être annulé peut être rendu : il reste dû, sauf si une autre famille le reprend."),
+        _("La première famille qui le demande hors délai le paie au prix ordinaire."),
+        _("Celle qui l’a rendu est alors créditée de tout ce qu’elle a payé."),
+        *sentences(policies.freed, _("Rendez ou reprenez un repas")),
+    ]
+
+
 def policy_sentences(policies: Policies) -> list[str]:
     """Everything that is no deadline, as parents read it."""
     return [
@@ -238,6 +277,7 @@ def policy_sentences(policies: Policies) -> list[str]:
         *late_sentences(policies),
         *unbooked_sentences(policies),
         *sickness_sentences(policies),
+        *freed_sentences(policies),
     ]
 
 
@@ -250,4 +290,5 @@ def all_sentences(rules: Rules) -> Sequence[tuple[str, list[str]]]:
         (_("Hors délai"), late_sentences(policies)),
         (_("Sans réservation"), unbooked_sentences(policies)),
         (_("Enfant malade"), sickness_sentences(policies)),
+        *([(_("Repas rendu"), freed_sentences(policies))] if policies.freed else []),
     )

@@ -62,6 +62,7 @@ POLICIES = st.builds(
     credit=st.sampled_from(["full", "none"]) | CENTS,
     sickness=st.none() | st.builds(Sickness, RULES, st.integers(0, 3), st.booleans()),
     cost_price=st.none() | CENTS,
+    freed=st.none() | RULES,
 )
 ALL_RULES = st.builds(Rules, RULES, RULES, POLICIES)
 

@@ -20,6 +20,7 @@ from catalog.rules.policies import (
     contradictions,
     credit_sentences,
     deadlines,
+    freed_sentences,
     late_sentences,
     read_rules,
     sickness_sentences,
@@ -68,7 +69,9 @@ def test_a_row_that_says_nothing_credits_all() -> None:
 
 def test_a_row_says_only_what_the_service_has() -> None:
     assert Policies(credit=385).as_json() == {"credit": 385}
-    full = Policies(Late(FRIDAY, HALF), Unbooked(Surcharge(price=1000), 2), "none", Sickness(SAME_DAY, 1, True), 720)
+    full = Policies(
+        Late(FRIDAY, HALF), Unbooked(Surcharge(price=1000), 2), "none", Sickness(SAME_DAY, 1, True), 720, SAME_DAY
+    )
     assert full.as_json() == {
         "credit": "none",
         "late": {"until": {"at": "09:00", "weekday_before": 5}, "percent": "50"},
@@ -79,6 +82,7 @@ def test_a_row_says_only_what_the_service_has() -> None:
             "paper": True,
         },
         "cost_price": 720,
+        "freed": {"until": {"at": "09:00", "days_before": 0, "counted": "calendar"}},
     }
 
 
@@ -102,6 +106,20 @@ def paris(found: Deadlines) -> list[str]:
 )
 def test_a_meal_has_three_deadlines(rules: Rules, expected: list[str]) -> None:
     assert paris(deadlines(rules, date(2026, 11, 24), CALENDAR)) == expected
+
+
+def test_a_meal_can_be_given_back_from_its_cancel_deadline_on_until_a_limit() -> None:
+    rules = Rules(FRIDAY, DAY_BEFORE, Policies(freed=SAME_DAY))
+    given_back = deadlines(rules, date(2026, 11, 24), CALENDAR).freed
+    assert given_back is not None
+    assert f"{given_back.astimezone(PARIS):%Y-%m-%dT%H:%M}" == "2026-11-24T09:00"
+
+
+@given(ALL_RULES, st.sampled_from(MEALS))
+def test_what_can_be_cancelled_is_never_too_late_to_be_given_back(rules: Rules, meal: date) -> None:
+    found = deadlines(rules, meal, CALENDAR)
+    assert (found.freed is None) == (rules.policies.freed is None)
+    assert found.freed is None or found.freed >= found.cancel
 
 
 @given(ALL_RULES, st.sampled_from(MEALS))
@@ -163,6 +181,28 @@ MONDAY_ONLY = groups({"for": [1], "weekday_before": 5, "at": "09:00"})
                 DAY_BEFORE,
             ),
             [("booking", "pour le vendredi, cette limite tombe après le service")],
+        ),
+        # Meals that could be given back while they can still be cancelled, or booked.
+        (Rules(FRIDAY, DAY_BEFORE, Policies(freed=SAME_DAY)), []),
+        (
+            Rules(FRIDAY, DAY_BEFORE, Policies(freed=FRIDAY)),
+            [("freed.until", "pour le lundi, ce repas peut encore être annulé à ce moment-là")],
+        ),
+        (
+            Rules(FRIDAY, SAME_DAY, Policies(freed=SAME_DAY)),
+            [("freed.until", "pour le lundi, ce repas peut encore être annulé à ce moment-là")],
+        ),
+        (
+            Rules(SAME_DAY, DAY_BEFORE, Policies(freed=SAME_DAY)),
+            [("freed.until", "pour le lundi, ce repas peut encore être réservé à ce moment-là")],
+        ),
+        (
+            Rules(FRIDAY, DAY_BEFORE, Policies(freed=TOO_LATE)),
+            [("freed.until", "pour le lundi, cette limite tombe après le service")],
+        ),
+        (
+            Rules(FRIDAY, DAY_BEFORE, Policies(freed=MONDAY_ONLY)),
+            [("freed.until", "aucune limite pour les repas du mardi, jeudi et vendredi")],
         ),
         # A late booking that closes before it opens, or as it opens.
         (with_late(FRIDAY), [("late.until", "pour le lundi, le hors délai ferme avant d’ouvrir")]),
@@ -317,4 +357,16 @@ def test_late_bookings_by_groups_of_weekdays_in_words() -> None:
         "Hors délai, le repas reste possible : 1,00 € de plus.",
         "Pour les repas du lundi et du mardi : réservez hors délai avant le vendredi qui précède, 12 h.",
         "Pour les repas du jeudi et du vendredi : réservez hors délai avant le mardi qui précède, 12 h.",
+    ]
+
+
+def test_giving_a_meal_back_in_words() -> None:
+    assert freed_sentences(Policies()) == []
+    rules = Rules(FRIDAY, DAY_BEFORE, Policies(freed=SAME_DAY))
+    (_title, said) = all_sentences(rules)[-1]
+    assert [plain(words) for words in said] == [
+        "Un repas qui ne peut plus être annulé peut être rendu : il reste dû, sauf si une autre famille le reprend.",
+        "La première famille qui le demande hors délai le paie au prix ordinaire.",
+        "Celle qui l’a rendu est alors créditée de tout ce qu’elle a payé.",
+        "Rendez ou reprenez un repas le jour même, avant 9 h.",
     ]

@@ -54,6 +54,7 @@ unbooked = { price = "10,00", free = 2 }
 credit = "3,85"
 sickness = { carence_days = 1, announce = { days_before = 0, counted = "calendar", at = "09:30" }, paper = true }
 cost_price = "7,20"
+freed = { until = { days_before = 0, counted = "calendar", at = "09:00" } }
 """
     )
     assert found.policies == Policies(
@@ -62,6 +63,7 @@ cost_price = "7,20"
         385,
         Sickness(DeadlineRule.of("09:30", days_before=0, counted="calendar"), 1, True),
         720,
+        DeadlineRule.of("09:00", days_before=0, counted="calendar"),
     )
     assert found.rules.policies == found.policies
 
@@ -337,6 +339,13 @@ SAME_DAY = 'until = { days_before = 0, counted = "calendar", at = "09:00" }'
         ),
         ('cost_price = "0"', ".cost_price", "un montant nul n’est pas accepté"),
         # Sickness.
+        ("freed = true", ".freed", "une table de champs est attendue ici"),
+        ("freed = {}", ".freed.until", "champ obligatoire, absent"),
+        (
+            'freed = { until = { days_before = 9, counted = "calendar", at = "09:00" } }',
+            ".freed.until",
+            "pour le lundi, ce repas peut encore être annulé à ce moment-là",
+        ),
         ("sickness = { carence_days = 1 }", ".sickness.announce", "champ obligatoire, absent"),
         (
             'sickness = { announce = { weekday_before = "ven", at = "09:00" }, paper = "oui" }',
@@ -500,7 +509,7 @@ def test_a_price_is_either_flat_or_a_grid(price: str) -> None:
     ("words", "field", "sentence"),
     [
         ('price = "3,80"', ".price", "champ inconnu"),
-        ('action = "steal"', ".action", "« steal » : choisissez parmi book, cancel, eat"),
+        ('action = "steal"', ".action", "« steal » : choisissez parmi book, cancel, eat, free"),
         ('at = "2026-11-20"', ".at", "« 2026-11-20 » : un moment s’écrit 2026-11-20T09:00"),
         ('at = "2026-11-31T09:00"', ".at", "« 2026-11-31T09:00 » n’existe pas au calendrier"),
         ("deadline = 2026-11-20", ".deadline", "2026-11-20 : un moment s’écrit 2026-11-20T09:00"),
