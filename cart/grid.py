@@ -18,14 +18,15 @@ from cart.rules import (
     Taken,
     cell_state,
     day_state,
-    is_late,
     monday_of,
     price_of,
     right_on,
+    stage_of,
 )
 from shop.french import day_long, day_of_month, day_plain, day_short, moment_short
 from shop.money import format_euros
 from shop.words import gettext as _
+from shop.words import ngettext
 
 WEEKDAYS = (
     (1, _("lundis")),
@@ -74,6 +75,8 @@ class DayWords(NamedTuple):
     """Until when it can be booked."""
     late: bool
     """Whether it can be booked at the late price only."""
+    freed: bool
+    """Whether it can be booked because other families have given meals back."""
 
 
 class DayRow(NamedTuple):
@@ -146,9 +149,13 @@ def weeks(
         if monday != shown:
             shown = monday
             result.append(_week(monday, period))
-        late = is_late(day.book_deadline_at, day.late_deadline_at, now)
-        limit = day.late_deadline_at if late and day.late_deadline_at else day.book_deadline_at
-        words = _words(day.day, day.is_open, day.closed_reason, day.menu, limit, late, period.kind == "mois")
+        stage = stage_of(day, now)
+        limits = {"late": day.late_deadline_at, "freed": day.freed_deadline_at}
+        limit = limits.get(stage) or day.book_deadline_at
+        freed = day.freed if stage == "freed" else 0
+        words = _words(
+            day.day, day.is_open, day.closed_reason, day.menu, limit, stage == "late", freed, period.kind == "mois"
+        )
         boxes = _boxes(day, words, eaters, taken, ticked, terms, now) if day.is_open else []
         result[-1].rows.append(DayRow(words, boxes))
     return [week._replace(has_free=any(box.code for row in week.rows for box in row.boxes)) for week in result]
@@ -177,6 +184,7 @@ def _words(
     menu: str | None,
     limit_at: datetime,
     late: bool,
+    freed: int,
     in_its_month: bool,
 ) -> DayWords:
     return DayWords(
@@ -186,11 +194,21 @@ def _words(
         day_long(day),
         None if is_open else (closed_reason or _("Fermé")),
         ", ".join(menu.splitlines()) if menu else None,
-        _("Hors délai, jusqu’au %(at)s", at=moment_short(limit_at))
-        if late
-        else _("Jusqu’au %(at)s", at=moment_short(limit_at)),
+        _limit_words(moment_short(limit_at), late, freed),
         late,
+        freed > 0,
     )
+
+
+def _limit_words(at: str, late: bool, freed: int) -> str:
+    if freed:
+        return ngettext(
+            "%(count)s repas rendu disponible, jusqu’au %(at)s",
+            "%(count)s repas rendus disponibles, jusqu’au %(at)s",
+            freed,
+            at=at,
+        )
+    return _("Hors délai, jusqu’au %(at)s", at=at) if late else _("Jusqu’au %(at)s", at=at)
 
 
 def _boxes(
@@ -217,6 +235,8 @@ def _boxes(
             cents, price, others = _computed(right, terms, meal, taken, state == "surcharge")
         if state == "surcharge":
             name = _("%(name)s, hors délai", name=name)
+        elif state == "freed":
+            name = _("%(name)s, repas rendu", name=name)
         boxes.append(
             Box(
                 "free",

@@ -25,15 +25,15 @@ from sqlalchemy.orm import aliased
 from accounts.models import Beneficiary, HouseholdBeneficiary
 from cart.models import Basket, BasketLine
 from cart.operations import LIVE_STATES
-from cart.quotes import NOBODY, Family, Pupil, Quote, Terms, quote
-from cart.rules import Child, Day, Meal, Right, Taken, is_late, with_homes
+from cart.quotes import NOBODY, Family, Pupil, Quote, Terms, as_freed, quote
+from cart.rules import Child, Day, Meal, Right, Stage, Taken, stages_of, with_homes
 from catalog.models import CallOff, Commune, Holiday, School, SchoolYear, Service, ServiceDay, Tariff, TariffPrice
 from catalog.rules.policies import Policies
 from catalog.rules.prices import read_grid
 from enrolments.models import Enrolment, Quotient
 from homes.queries import custodies
 from homes.rules import Custody
-from shop.database import AnySelect
+from shop.database import AnySelect, Key
 from shop.statements import Rows, is_one_of, run
 
 _FAR = date.max
@@ -265,13 +265,38 @@ def concerns(pupil: Any) -> ColumnElement[bool]:
 _reservations = table(
     "reservations",
     column("id"),
-    column("beneficiary_id"),
     column("household_id"),
+    column("beneficiary_id"),
     column("service_day_id"),
     column("state"),
 )
+_given = _reservations.alias("given")
+_freed = table("freed_meals", column("reservation_id"), column("service_day_id"), column("state"))
 _is_live = is_one_of(_reservations.c.state, ["held", "confirmed"])
 _is_between = ServiceDay.day.between(bindparam("first"), bindparam("last"))
+
+
+def freed_for(household_id: Any) -> ColumnElement[int]:
+    """How many meals of other families' children were given back on the day at hand (`ServiceDay`) and can be taken."""
+    own = (
+        select(HouseholdBeneficiary.beneficiary_id)
+        .where(HouseholdBeneficiary.household_id == household_id)
+        .correlate_except(HouseholdBeneficiary)
+    )
+    found = (
+        select(func.count())
+        .select_from(_freed.join(_given, _given.c.id == _freed.c.reservation_id))
+        .where(
+            _freed.c.service_day_id == ServiceDay.id,
+            is_one_of(_freed.c.state, ["offered"]),
+            _given.c.household_id != household_id,
+            _given.c.beneficiary_id.not_in(own),
+        )
+        .correlate_except(_freed, _given)
+        .scalar_subquery()
+    )
+    # Looked for only where the service has the rule.
+    return case((ServiceDay.freed_deadline_at.is_(None), literal_column("0")), else_=found)
 
 
 def _days_where(is_wanted: ColumnElement[bool]) -> AnySelect:
@@ -326,6 +351,8 @@ def _days_where(is_wanted: ColumnElement[bool]) -> AnySelect:
             ServiceDay.cancel_deadline_at,
             ServiceDay.late_deadline_at,
             ServiceDay.menu,
+            ServiceDay.freed_deadline_at,
+            freed_for(bindparam("household_id", type_=Key)),
             taken.c.beneficiary_id,
             taken.c.booked,
         )
@@ -382,12 +409,16 @@ def _days_and_taken(
     days: dict[date, Day] = {}
     taken: dict[Meal, Taken] = {}
     for row in rows:
-        *facts, child_id, what = row
+        *facts, child_id, place = row
         day = Day._make(facts)
         days[day.day] = day
         if child_id is not None:
             meal = Meal(child_id, day.day)
-            taken[meal] = max(_WHAT[what], taken.get(meal, "basket"), key=_ORDER.index)
+            taken[meal] = max(_WHAT[place], taken.get(meal, "basket"), key=_ORDER.index)
+    for meal, what in taken.items():
+        # What is in the basket takes what was given back first.
+        if what == "basket" and days[meal.day].freed:
+            days[meal.day] = days[meal.day]._replace(freed=days[meal.day].freed - 1)
     return days, with_homes(taken, days, homes, household_id) if homes else taken
 
 
@@ -476,6 +507,9 @@ class BasketMeal(NamedTuple):
     """Whether the live reservation is that of the child's other home."""
     shared: bool
     """Whether the child has another home too."""
+    freed_deadline_at: datetime | None = None
+    freed: int = 0
+    """How many meals other families have given back on that day."""
     price: Quote | None = None
     """What the meal costs now; nothing when that is not known."""
     away: bool = False
@@ -530,6 +564,8 @@ _MEALS: AnySelect = (
             _OtherHome.archived_at.is_(None),
         )
         .correlate(Basket, BasketLine),
+        ServiceDay.freed_deadline_at,
+        freed_for(Basket.household_id),
     )
     .select_from(Basket)
     .join(BasketLine, BasketLine.basket_id == Basket.id)
@@ -615,6 +651,7 @@ def _priced(db: Rows, household_id: int, found: Sequence[Sequence[Any]], now: da
             eating[meal.service_day_id].add(meal.beneficiary_id)
     homes = custodies(db, household_id) if any(meal.shared for meal in meals) else {}
     terms: dict[int, Terms] = {}
+    stages = stages_of(meals, now)
     result = []
     for row, meal in zip(found, meals, strict=True):
         of_service = terms.get(meal.service_id)
@@ -622,17 +659,18 @@ def _priced(db: Rows, household_id: int, found: Sequence[Sequence[Any]], now: da
             of_service = terms[meal.service_id] = Terms(Policies.from_json(meal.policies), meal.commune_id, family)
         custody = homes.get(meal.beneficiary_id)
         away = custody is not None and custody.home_on(meal.day) not in (None, household_id)
-        result.append(BasketMeal._make((*row, _price_now(meal, of_service, eating, now), away)))
+        price = _price_now(meal, of_service, eating, stages[meal.line_id])
+        result.append(BasketMeal._make((*row, price, away)))
     return result
 
 
-def _price_now(meal: BasketMeal, terms: Terms, eating: Mapping[int, Collection[int]], now: datetime) -> Quote | None:
+def _price_now(meal: BasketMeal, terms: Terms, eating: Mapping[int, Collection[int]], stage: Stage) -> Quote | None:
     if meal.flat_cents is None:
         return None
     grid = None if meal.grid is None else read_grid(meal.grid)
     count = 1 if grid is None else terms.family.eating(eating[meal.service_day_id])
-    late = is_late(meal.book_deadline_at, meal.late_deadline_at, now)
     try:
-        return quote(meal.flat_cents, grid, terms, meal.beneficiary_id, meal.day, count, late)
+        found = quote(meal.flat_cents, grid, terms, meal.beneficiary_id, meal.day, count, stage == "late")
     except LookupError:
         return None
+    return as_freed(found) if stage == "freed" else found

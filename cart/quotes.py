@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from catalog.rules.policies import Policies
 from catalog.rules.prices import (
@@ -102,6 +102,17 @@ def quote(cents: int, grid: Grid | None, terms: Terms, child_id: int, day: date,
     return Quote(asked, credit(policies.credit, asked), json.dumps(basis, sort_keys=True))
 
 
+def as_freed(price: Quote) -> Quote:
+    """The price of a meal that another family has given back: the same, and its basis says so."""
+    basis = {**json.loads(price.basis or "{}"), "freed": True}
+    return price._replace(basis=json.dumps(basis, sort_keys=True))
+
+
+def says(basis: str | None, what: Literal["freed", "late"]) -> bool:
+    """Whether it was the price of a meal that another family has given back, or a late price."""
+    return basis is not None and what in json.loads(basis)
+
+
 def _situation(grid: Grid, terms: Terms, child_id: int, day: date, eating: int) -> Situation:
     asked = axes(grid)
     pupil = terms.family.pupils.get(child_id)
@@ -138,6 +149,8 @@ def reasons(basis: str | None, cents: int, tariff_label: str, valid_from: date, 
         )
         if surcharge.percent is not None and facts["ordinary"] * Decimal(surcharge.percent) % 100:
             found.append(_("Arrondi une fois, au centime le plus proche."))
+    if "freed" in facts:
+        found.append(_("Repas rendu par une autre famille : au prix ordinaire, même après la date limite."))
     if facts.get("cost_price") is not None:
         found.append(cap_words(facts["ordinary"], facts["cost_price"]))
     if len(found) > 1:

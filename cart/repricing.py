@@ -23,7 +23,8 @@ def follow_who_eats(db: Session, household_id: int, now: datetime) -> None:
             continue
         if meal.price_id == meal.tariff_price_id and asks_who_eats(read_grid(meal.grid)):
             was, now_is = json.loads(meal.basis or "{}"), json.loads(meal.price.basis or "{}")
-            if was.get("late") == now_is.get("late") and was.get("eating") != now_is.get("eating"):
+            same = all(was.get(name) == now_is.get(name) for name in ("late", "freed"))
+            if same and was.get("eating") != now_is.get("eating"):
                 changed[meal.basket_id][meal.line_id] = (meal.price_id, meal.price)
     for basket_id, prices in changed.items():
         operations.requote(db, basket_id, prices, now)

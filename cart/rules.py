@@ -4,16 +4,27 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
-from cart.quotes import Quote, Terms, quote
+from cart.quotes import Quote, Terms, as_freed, quote, says
 from catalog.rules.prices import Grid
 from homes.rules import Custody
 from shop.french import day_long, moment
 from shop.words import gettext as _
 
 CellState = Literal[
-    "free", "surcharge", "booked", "there", "away", "away_booked", "basket", "full", "late", "closed", "no_tariff"
+    "free",
+    "surcharge",
+    "freed",
+    "booked",
+    "there",
+    "away",
+    "away_booked",
+    "basket",
+    "full",
+    "late",
+    "closed",
+    "no_tariff",
 ]
 MOST_MEALS = 2000
 
@@ -31,6 +42,9 @@ class Day(NamedTuple):
     cancel_deadline_at: datetime
     late_deadline_at: datetime | None
     menu: str | None
+    freed_deadline_at: datetime | None = None
+    freed: int = 0
+    """How many meals other families have given back, beside those that the family's own basket takes."""
 
 
 class Right(NamedTuple):
@@ -110,26 +124,74 @@ HAD: tuple[Taken, ...] = ("booked", "basket", "there", "away_booked")
 """What makes a child of the family one who eats that day, whoever pays."""
 
 
-DayState = Literal["free", "surcharge", "full", "late", "closed"]
-BOOKABLE: tuple[CellState, ...] = ("free", "surcharge")
-"""A meal that can be had, in time or at the late price."""
+DayState = Literal["free", "surcharge", "freed", "full", "late", "closed"]
+BOOKABLE: tuple[CellState, ...] = ("free", "surcharge", "freed")
+"""A meal that can be had: in time, at the late price, or because another family has given it back."""
+Stage = Literal["in_time", "freed", "late", "over"]
+"""How a day can be booked: at the ordinary price, in the place of a meal that was given back (at the ordinary price too), at
+the late price, or not any more."""
 
 
-def is_late(book_deadline_at: datetime, late_deadline_at: datetime | None, now: datetime) -> bool:
-    """Whether booking is over at the ordinary price and still possible at the late one."""
-    return book_deadline_at <= now and late_deadline_at is not None and now < late_deadline_at
+class Dated(Protocol):
+    """A day with its deadlines for booking and the meals of others that were given back."""
+
+    @property
+    def book_deadline_at(self) -> datetime: ...
+    @property
+    def late_deadline_at(self) -> datetime | None: ...
+    @property
+    def freed_deadline_at(self) -> datetime | None: ...
+    @property
+    def freed(self) -> int: ...
+
+
+def stage_of(day: Dated, now: datetime, freed: int | None = None) -> Stage:
+    """How the day can be booked now, for one meal more; `freed` is how many that were given back are left, if not all."""
+    if now < day.book_deadline_at:
+        return "in_time"
+    left = day.freed if freed is None else freed
+    if left > 0 and day.freed_deadline_at is not None and now < day.freed_deadline_at:
+        return "freed"
+    return "late" if day.late_deadline_at is not None and now < day.late_deadline_at else "over"
+
+
+class Wanted(Dated, Protocol):
+    """A line of the basket."""
+
+    @property
+    def line_id(self) -> int: ...
+    @property
+    def service_day_id(self) -> int: ...
+    @property
+    def basis(self) -> str | None: ...
+
+
+def stages_of(lines: Iterable[Wanted], now: datetime) -> dict[int, Stage]:
+    """How each line of a basket can be booked now. Where fewer meals were given back than the basket wants, the lines that
+    were quoted as such come first."""
+    found: dict[int, Stage] = {}
+    taken: dict[int, int] = defaultdict(int)
+    for line in sorted(lines, key=lambda line: not says(line.basis, "freed")):
+        if line.line_id in found:
+            continue
+        found[line.line_id] = stage = stage_of(line, now, line.freed - taken[line.service_day_id])
+        taken[line.service_day_id] += stage == "freed"
+    return found
 
 
 def day_state(day: Day, now: datetime) -> DayState:
     """The state of a day for a child who has nothing on it yet."""
     if not day.is_open:
         return "closed"
-    late = is_late(day.book_deadline_at, day.late_deadline_at, now)
-    if now >= day.book_deadline_at and not late:
+    stage = stage_of(day, now)
+    if stage == "over":
         return "late"
+    if stage == "freed":
+        # Its place is taken already, by the meal that was given back.
+        return "freed"
     if day.capacity is not None and day.booked_count >= day.capacity:
         return "full"
-    return "surcharge" if late else "free"
+    return "surcharge" if stage == "late" else "free"
 
 
 def cell_state(day: DayState, has_right: bool, taken: Taken | None) -> CellState:
@@ -201,6 +263,7 @@ def choose(
 ) -> tuple[list[Line], list[str]]:
     """The lines for what was ticked, and a sentence for each meal that cannot be had. A meal already there is skipped."""
     eating = who_eats((meals := set(meals)) | had(taken))
+    days, given = dict(days), set[date]()
     lines: list[Line] = []
     problems: list[str] = []
     for meal in sorted(meals, key=lambda meal: (meal.day, meal.beneficiary_id)):
@@ -216,9 +279,17 @@ def choose(
         if state == "basket":
             continue
         if state not in BOOKABLE or right is None:
-            problems.append(why_not(state, child.name, day))
+            problems.append(
+                _("%(who)s, %(day)s : il n’y a plus de repas rendu ce jour-là.", who=child.name, day=day_long(meal.day))
+                if state == "late" and meal.day in given
+                else why_not(state, child.name, day)
+            )
             continue
         price = price_of(right, terms, meal, eating, state == "surcharge")
+        if state == "freed":
+            price = as_freed(price)
+            days[meal.day] = day._replace(freed=day.freed - 1)
+            given.add(meal.day)
         lines.append(Line(child.id, day.id, right.tariff_id, right.price_id, *price))
     return lines, problems
 

@@ -225,6 +225,8 @@ def _page(
         two_homes=any(child.shared for child in choice.children.values()),
         by_who_eats=any(asks_who_eats(right.grid) for child in choice.children.values() for right in child.rights),
         late=any(words.late for week in weeks for words, _boxes in week.rows),
+        freed=any(words.freed for week in weeks for words, _boxes in week.rows),
+        freed_then_late=choice.terms.policies.late is not None,
     )
 
 
