@@ -29,6 +29,7 @@ import checkout.agenda
 import checkout.change_views
 import checkout.closing
 import checkout.dashboard
+import checkout.freed_views
 import checkout.jobs
 import checkout.mails
 import checkout.meal_views
@@ -179,6 +180,7 @@ def _hand_down(app: Flask, config: Config) -> None:
         Recurring("week_reminders", timedelta(hours=1), checkout.reminders.jobs.remind_of_weeks),
         # Several times a day, because what falls into the night waits for the next one.
         Recurring("balance_reminders", timedelta(hours=4), checkout.reminders.jobs.remind_of_balances),
+        Recurring("freed_meals", timedelta(minutes=5), checkout.jobs.lapse_freed_meals),
         Recurring("accounts", timedelta(days=1), accounts.jobs.sweep),
         Recurring("invitations", timedelta(days=1), homes.jobs.sweep),
         Recurring("books", timedelta(days=1), checkout.jobs.verify_books),

@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 from cart.queries import BasketMeal
 from cart.quotes import reasons
-from cart.rules import is_late
+from cart.rules import Stage, stages_of
 from checkout.rules import Problem, find_problems
 from shop.french import day_long, day_plain, listing, month_name
 from shop.words import gettext as _
@@ -36,6 +36,8 @@ class Product:
     """Why it costs what it costs."""
     late: bool
     """Booked after the deadline, at the late price."""
+    freed_until: datetime | None
+    """Until when it can be paid, where it takes the place of meals that other families have given back."""
     final: int = 0
     """How many of its meals can no longer be cancelled once they are paid."""
     meals: list[MealLine] = field(default_factory=list)
@@ -132,14 +134,15 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
     completing = meals[0].basket_state == "completing"
     # While a card payment is awaited the places are held by the order itself: nothing to complain about.
     problems = {} if completing else find_problems(meals, now)
-    products: dict[tuple[int, str, int, str | None, bool], Product] = {}
+    stages = stages_of(meals, now)
+    products: dict[tuple[int, str, int, str | None, Stage], Product] = {}
     seen: set[int] = set()
     for meal in meals:
         if meal.line_id in seen:
             continue
         seen.add(meal.line_id)
-        late = is_late(meal.book_deadline_at, meal.late_deadline_at, now)
-        key = (meal.service_id, meal.tariff_label, meal.quoted_cents, meal.basis, late)
+        stage = stages[meal.line_id]
+        key = (meal.service_id, meal.tariff_label, meal.quoted_cents, meal.basis, stage)
         product = products.get(key)
         if product is None:
             name = _("Réservation de repas %(service)s") if meal.kind == "canteen" else _("Réservation %(service)s")
@@ -152,7 +155,8 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
                 []
                 if meal.price_from is None
                 else reasons(meal.basis, meal.quoted_cents, meal.tariff_label, meal.price_from, meal.decided_on),
-                late,
+                stage == "late",
+                meal.freed_deadline_at if stage == "freed" else None,
             )
         product.final += now >= meal.cancel_deadline_at
         who = f"{meal.first_name} {meal.last_name}"
@@ -165,11 +169,11 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
         meals[0].regie_id,
         completing,
         list(products.values()),
-        min(_limit(meal, now) for meal in meals),
+        min(_limit(meal, stages[meal.line_id]) for meal in meals),
     )
 
 
-def _limit(meal: BasketMeal, now: datetime) -> datetime:
+def _limit(meal: BasketMeal, stage: Stage) -> datetime:
     """Until when the meal can be paid at the price that it has now."""
-    late = is_late(meal.book_deadline_at, meal.late_deadline_at, now)
-    return meal.late_deadline_at if late and meal.late_deadline_at else meal.book_deadline_at
+    limits = {"late": meal.late_deadline_at, "freed": meal.freed_deadline_at}
+    return limits.get(stage) or meal.book_deadline_at

@@ -302,7 +302,10 @@ CHECKS = (
             SELECT service_day_id, count(*) AS live FROM reservations
             WHERE state IN ('held', 'confirmed') GROUP BY service_day_id
         ) r ON r.service_day_id = d.id
-        WHERE d.booked_count <> coalesce(r.live, 0) OR d.booked_count > d.capacity
+        LEFT JOIN (
+            SELECT service_day_id, count(*) AS shared FROM freed_meals WHERE state = 'held' GROUP BY service_day_id
+        ) f ON f.service_day_id = d.id
+        WHERE d.booked_count <> coalesce(r.live, 0) - coalesce(f.shared, 0) OR d.booked_count > d.capacity
         """,
     ),
     Check(
@@ -313,6 +316,35 @@ CHECKS = (
         WHERE NOT (o.state = 'pending' AND r.state = 'held'
                 OR o.state = 'paid' AND r.state IN ('confirmed', 'cancelled')
                 OR o.state IN ('expired', 'cancelled') AND r.state = 'released')
+        """,
+    ),
+    Check(
+        6,
+        _("repas rendus dont l’état ne va pas avec celui des deux repas, ou d’un autre jour"),
+        """
+        SELECT f.id FROM freed_meals f
+        LEFT JOIN reservations g ON g.id = f.reservation_id
+        LEFT JOIN reservations t ON t.id = f.taker_id
+        WHERE g.id IS NULL OR g.service_day_id <> f.service_day_id
+           OR f.state IN ('offered', 'held') AND g.state <> 'confirmed'
+           OR f.state IN ('held', 'taken') AND (t.id IS NULL OR t.service_day_id <> f.service_day_id)
+           OR f.state = 'held' AND t.state <> 'held'
+           OR f.state = 'taken' AND (t.state NOT IN ('confirmed', 'cancelled')
+                                     OR g.state <> 'cancelled' OR g.credit_cents <> g.cents)
+        """,
+    ),
+    Check(
+        6,
+        _("repas rendus deux fois, repris deux fois, ou repris par la famille qui les a rendus"),
+        """
+        SELECT max(id) FROM freed_meals WHERE state IN ('offered', 'held', 'taken')
+        GROUP BY reservation_id HAVING count(*) > 1
+        UNION SELECT max(id) FROM freed_meals WHERE state IN ('held', 'taken') GROUP BY taker_id HAVING count(*) > 1
+        UNION SELECT f.id FROM freed_meals f
+        JOIN reservations g ON g.id = f.reservation_id
+        JOIN reservations t ON t.id = f.taker_id
+        WHERE f.state IN ('held', 'taken')
+          AND (g.household_id = t.household_id OR g.beneficiary_id = t.beneficiary_id)
         """,
     ),
     # 7. No reservation without an approved enrolment; nothing by a parent after the deadline.
@@ -337,7 +369,8 @@ CHECKS = (
         """
         SELECT r.id FROM reservations r
         WHERE r.state = 'cancelled' AND r.cancelled_at >= r.cancel_deadline_at AND r.call_off_id IS NULL AND NOT EXISTS (
-            SELECT 1 FROM audit_lines l WHERE l.subject = 'reservation:' || r.id)
+            SELECT 1 FROM audit_lines l WHERE l.subject = 'reservation:' || r.id) AND NOT EXISTS (
+            SELECT 1 FROM freed_meals f WHERE f.reservation_id = r.id AND f.state = 'taken')
         """,
     ),
     Check(

@@ -20,7 +20,8 @@ import wallet.operations
 from accounts.models import Account, Beneficiary, HouseholdMember
 from cart.queries import STANDING, concerns, no_meal
 from catalog.models import CallOff, Closure, Commune, Service, ServiceDay
-from checkout.cancel import credit_entry
+from checkout import freed
+from checkout.entries import credit_entry
 from checkout.errors import AlreadyCalledOff, CallOffChanged, TooLateToTakeBack
 from orders.models import Order, Reservation
 from shop import audit
@@ -280,6 +281,8 @@ def _cancel(db: Session, found: CallOff, day: ServiceDay, meals: Sequence[_Meal]
         return
     ids = [meal.id for meal in meals]
     orders.operations.cancel_lines(db, ids, found.asked_by_id, now)
+    if day.freed_deadline_at is not None:
+        freed.end(db, ids, now)
     # What the town calls off is always credited in full, whatever the rule was when the meal was sold.
     db.execute(
         update(Reservation)

@@ -11,6 +11,7 @@ import orders.operations
 import wallet.operations
 from accounts.models import Beneficiary
 from catalog.models import Service, ServiceDay
+from checkout.entries import credit_entry
 from checkout.errors import CannotCancel, CreditChanged
 from checkout.place import Buyer
 from checkout.rules import why_not_cancelled
@@ -20,7 +21,6 @@ from shop.database import lock
 from shop.errors import NotFound
 from shop.french import day_long
 from shop.outbox import Letter, post
-from wallet.operations import AccountRef, Entry
 
 
 class SoldMeal(NamedTuple):
@@ -115,18 +115,3 @@ def cancel_reservations(
     facts = {"reservation_ids": ids, "household_id": buyer.household_id, "credit_cents": credit}
     post(db, Letter(kind="meals_cancelled", to=buyer.email, key=f"meals_cancelled:{digest}", facts=facts), now)
     return credit
-
-
-def credit_entry(
-    reservation_id: int, order_id: int, regie_id: int, household_id: int, cents: int, account_id: int
-) -> Entry:
-    """The entry that gives the money of a cancelled meal back to the household's wallet."""
-    return Entry(
-        kind="cancelled_meal",
-        key=f"cancelled_meal:reservation:{reservation_id}",
-        regie_id=regie_id,
-        postings=((AccountRef("sales"), -cents), (AccountRef("wallet", household_id), cents)),
-        order_id=order_id,
-        reservation_id=reservation_id,
-        account_id=account_id,
-    )

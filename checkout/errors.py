@@ -170,3 +170,22 @@ class NothingLeft(Conflict):
 
     def __init__(self) -> None:
         super().__init__(_("Il ne reste rien à réserver avec ce lien : voyez vos réservations et votre panier."))
+
+
+class CannotGiveBack(Refusal):
+    """The meal cannot be given back to another family."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+
+
+class CannotKeep(Conflict):
+    """Another family has taken the meal that was given back, or is paying for it."""
+
+    def __init__(self, paid: bool) -> None:
+        self.paid = paid
+        super().__init__(
+            _("Trop tard : une autre famille a repris ce repas. Son prix est dans votre porte-monnaie.")
+            if paid
+            else _("Une autre famille est en train de payer ce repas. Si elle abandonne, vous pourrez le garder.")
+        )

@@ -2,7 +2,7 @@
 
 import structlog
 
-from checkout import books, call_off
+from checkout import books, call_off, freed
 from shop.clock import request_now
 from shop.database import snapshot
 
@@ -12,6 +12,11 @@ log = structlog.get_logger(__name__)
 def carry_out_call_offs() -> int:
     """Cancel, credit and tell what the town halls have called off and not taken back in time."""
     return call_off.carry_out_due(request_now())
+
+
+def lapse_freed_meals() -> int:
+    """End the offers of meals that nobody took in time; how many."""
+    return freed.lapse_due(request_now())
 
 
 def verify_books() -> int:

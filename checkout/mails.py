@@ -122,6 +122,21 @@ def _meal_words(meal: OrderMeal) -> str:
     return f"{meal.first_name} {meal.last_name}, {day_long(meal.day)}"
 
 
+def freed_taken(db: Session, facts: dict[str, Any]) -> Message:
+    """Another family has taken the meal that was given back."""
+    (meal,) = queries.meals_by_id(db, [facts["reservation_id"]])
+    credit = format_euros(facts["credit_cents"])
+    sheet = Sheet(
+        subject=_("Repas repris : %(credit)s crédités", credit=credit),
+        first_name=None,
+        before=[_("Une autre famille a repris le repas que vous aviez rendu : il est annulé, vous ne le devez plus.")],
+        things=[_meal_words(meal)],
+        facts=[(_("Recrédité sur votre porte-monnaie"), credit)],
+        button=(link_to("wallet.statement"), _("Voir mes crédits")),
+    )
+    return write(sheet)
+
+
 KINDS = {"strike": _("grève"), "closure": _("fermeture"), "outing": _("sortie")}
 
 
@@ -241,6 +256,7 @@ LETTERS: dict[str, Composer] = {
     "meals_cancelled": meals_cancelled,
     "meals_called_off": meals_called_off,
     "picnics": picnics,
+    "freed_taken": freed_taken,
     "child_sick": child_sick,
     "topped_up": topped_up,
     "late_payment": late_payment,

@@ -16,6 +16,7 @@ from cart.errors import PaymentUnderWay
 from cart.models import Basket, BasketLine
 from cart.queries import meals_of_basket
 from catalog.models import Regie, ServiceDay
+from checkout import freed
 from checkout.errors import AlreadyBooked, BelowMinimum, PlaceJustTaken
 from checkout.rules import Draft, check_basket
 from orders.models import Order
@@ -47,23 +48,22 @@ def pay_from_wallet(db: Session, buyer: Buyer, basket_id: int, seen_cents: int |
     if known is not None:
         return known
     draft = _check(db, buyer.household_id, basket_id, seen_cents, now)
-    order_id, number = _place(db, buyer, draft, "wallet", None, now)
+    order_id, number, entries = _place(db, buyer, draft, "wallet", None, now)
     if draft.total_cents:
-        wallet.operations.enter(
-            db,
-            Entry(
-                kind="wallet_payment",
-                key=f"wallet_payment:order:{order_id}",
-                regie_id=draft.regie_id,
-                postings=(
-                    (AccountRef("wallet", buyer.household_id), -draft.total_cents),
-                    (AccountRef("sales"), draft.total_cents),
-                ),
-                order_id=order_id,
-                account_id=buyer.account_id,
+        payment = Entry(
+            kind="wallet_payment",
+            key=f"wallet_payment:order:{order_id}",
+            regie_id=draft.regie_id,
+            postings=(
+                (AccountRef("wallet", buyer.household_id), -draft.total_cents),
+                (AccountRef("sales"), draft.total_cents),
             ),
-            now,
+            order_id=order_id,
+            account_id=buyer.account_id,
         )
+        entries = [payment, *entries]
+    if entries:
+        wallet.operations.enter_all(db, entries, now)
     cart.operations.set_state(db, basket_id, "converted", now)
     post(db, order_letter(order_id, buyer.email), now)
     return number
@@ -90,7 +90,7 @@ def hold_for_card(
     minimum = max(gateway.minimum_cents, regie.minimum_online_cents)
     if draft.total_cents < minimum:
         raise BelowMinimum(minimum)
-    order_id, _number = _place(db, buyer, draft, "card", now + gateway.hold, now)
+    order_id, _number, _entries = _place(db, buyer, draft, "card", now + gateway.hold, now)
     cart.operations.set_state(db, basket_id, "completing", now)
     return payments.operations.open_attempt(
         db,
@@ -166,7 +166,8 @@ def _check(db: Session, household_id: int, basket_id: int, seen_cents: int | Non
 
 def _place(
     db: Session, buyer: Buyer, draft: Draft, settlement: str, held_until: datetime | None, now: datetime
-) -> tuple[int, str]:
+) -> tuple[int, str, list[Entry]]:
+    """Write the order and its meals: its id, its number, and the entries that credit what it takes of other families."""
     order = NewOrder(
         household_id=buyer.household_id,
         regie_id=draft.regie_id,
@@ -177,6 +178,14 @@ def _place(
         held_until=held_until,
     )
     state = "confirmed" if held_until is None else "held"
+    places = freed.places_of(draft.freed)
+    offers = freed.take(db, buyer.household_id, places) if places else []
+    entries: list[Entry] = []
+    # Their places are left before they are taken: a full day never counts one too many.
+    if offers and held_until is None:
+        entries = freed.hand_over(db, offers, now)
+    elif offers:
+        freed.pass_places(db, [offer.id for offer in offers], -1)
     try:
         order_id, number = orders.operations.place(db, order, now)
         orders.operations.place_lines(
@@ -189,4 +198,6 @@ def _place(
         if violated(error) in ("ck_service_days_places", "uq_orders_basket"):
             raise PlaceJustTaken from error
         raise
-    return order_id, number
+    if offers:
+        freed.note_takers(db, order_id, offers, places, now)
+    return order_id, number, entries

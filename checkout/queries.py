@@ -12,7 +12,7 @@ from cart.operations import LIVE_STATES
 from catalog.models import Commune, Regie, Service, ServiceDay, Tariff, TariffPrice
 from enrolments.models import Enrolment
 from orders.models import Order, Reservation
-from orders.queries import reserved
+from orders.queries import freed_state, reserved
 from payments.models import Payment
 from shop.statements import Rows, is_one_of, run
 from wallet.models import JournalEntry, LedgerAccount, Posting
@@ -292,6 +292,9 @@ class BookedMeal(NamedTuple):
     order_number: str
     own: bool = True
     """Whether the household paid it. Of a meal that a child's other home paid, nothing is told but that it is booked."""
+    freed_deadline_at: datetime | None = None
+    freed: str | None = None
+    """What became of it when it was given back to other families; nothing when it never was."""
 
 
 def booked_between(db: Session, household_id: int, first: date, last: date) -> list[BookedMeal]:
@@ -312,6 +315,8 @@ def booked_between(db: Session, household_id: int, first: date, last: date) -> l
             Reservation.cancel_deadline_at,
             Order.number,
             Reservation.household_id == household_id,
+            ServiceDay.freed_deadline_at,
+            freed_state(),
         )
         .join(Order, Order.id == Reservation.order_id)
         .where(

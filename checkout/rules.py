@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from cart.queries import BasketMeal
-from cart.rules import is_late
+from cart.quotes import says
+from cart.rules import Stage, stages_of
 from checkout.errors import BasketRefused, EmptyBasket, TotalChanged, TwoAmounts
 from shop.french import moment
 from shop.money import format_euros, parse_euros
@@ -25,6 +26,8 @@ class Draft:
     regie_id: int
     meals: tuple[BasketMeal, ...]
     total_cents: int
+    freed: tuple[BasketMeal, ...] = ()
+    """Those that take the place of a meal that another family has given back."""
 
 
 Remedy = Literal["remove", "accept", "services", "another_day"]
@@ -43,15 +46,19 @@ def find_problems(meals: Sequence[BasketMeal], now: datetime) -> dict[int, Probl
     problems: dict[int, Problem] = {}
     # Two prices or two approved enrolments for one line would come as two rows.
     times = Counter(meal.line_id for meal in meals)
-    wanted = Counter(meal.service_day_id for meal in {meal.line_id: meal for meal in meals}.values())
+    stages = stages_of(meals, now)
+    # A meal in the place of one that was given back takes no place of its own.
+    lines = {meal.line_id: meal for meal in meals if stages[meal.line_id] != "freed"}
+    wanted = Counter(meal.service_day_id for meal in lines.values())
     for meal in meals:
-        problem = _problem(meal, now, times[meal.line_id] > 1, wanted[meal.service_day_id])
+        stage = stages[meal.line_id]
+        problem = _problem(meal, now, stage, times[meal.line_id] > 1, wanted[meal.service_day_id])
         if problem is not None:
             problems[meal.line_id] = problem
     return problems
 
 
-def _problem(meal: BasketMeal, now: datetime, ambiguous: bool, wanted: int) -> Problem | None:
+def _problem(meal: BasketMeal, now: datetime, stage: Stage, ambiguous: bool, wanted: int) -> Problem | None:
     if meal.booked_there:
         return Problem(_("L’autre parent a déjà réservé ce repas : retirez-le du panier."))
     if meal.reservation_id is not None:
@@ -68,9 +75,13 @@ def _problem(meal: BasketMeal, now: datetime, ambiguous: bool, wanted: int) -> P
     if not meal.is_open:
         why = meal.closed_reason or _("fermé")
         return Problem(_("Il n’y a plus de service ce jour-là (%(why)s).", why=why), "another_day")
-    late = is_late(meal.book_deadline_at, meal.late_deadline_at, now)
-    if now >= meal.book_deadline_at and not late:
-        limit = meal.late_deadline_at or meal.book_deadline_at
+    was_freed = says(meal.basis, "freed")
+    if stage == "over":
+        if was_freed and meal.freed_deadline_at is not None and now < meal.freed_deadline_at:
+            return Problem(
+                _("Ce repas rendu n’est plus disponible, une autre famille l’a repris : retirez-le du panier.")
+            )
+        limit = (was_freed and meal.freed_deadline_at) or meal.late_deadline_at or meal.book_deadline_at
         return Problem(_("Trop tard : il fallait réserver avant le %(until)s.", until=moment(limit)), "another_day")
     if meal.enrolment_id is None:
         sentence = _("L’inscription au tarif « %(label)s » n’est plus valable pour ce jour.", label=meal.tariff_label)
@@ -81,14 +92,18 @@ def _problem(meal: BasketMeal, now: datetime, ambiguous: bool, wanted: int) -> P
         )
     if meal.price_id != meal.tariff_price_id or meal.price.cents != meal.quoted_cents:
         facts = {"now": format_euros(meal.price.cents), "then": format_euros(meal.quoted_cents)}
-        if late:
+        if stage == "freed":
+            words = _("Une autre famille a rendu un repas : le vôtre coûte %(now)s au lieu de %(then)s.")
+        elif stage == "late" and was_freed:
+            words = _("Ce repas rendu n’est plus disponible : hors délai, il coûte %(now)s au lieu de %(then)s.")
+        elif stage == "late":
             words = _("La date limite est passée : hors délai, ce repas coûte %(now)s au lieu de %(then)s.")
         elif facts["now"] == facts["then"]:
             words = _("Un nouveau tarif est en vigueur, au même prix : %(now)s.")
         else:
             words = _("Le prix a changé : %(now)s au lieu de %(then)s.")
         return Problem(words % facts, "accept")
-    if meal.capacity is not None and meal.booked_count + wanted > meal.capacity:
+    if stage != "freed" and meal.capacity is not None and meal.booked_count + wanted > meal.capacity:
         left = max(meal.capacity - meal.booked_count, 0)
         if left == 0:
             return Problem(_("Il n’y a plus de place ce jour-là."), "another_day")
@@ -110,7 +125,9 @@ def check_basket(meals: Sequence[BasketMeal], seen_cents: int | None, now: datet
     total = sum(meal.quoted_cents for meal in meals)
     if seen_cents is not None and seen_cents != total:
         raise TotalChanged(seen_cents, total)
-    return Draft(meals[0].basket_id, meals[0].regie_id, tuple(meals), total)
+    stages = stages_of(meals, now)
+    freed = tuple(meal for meal in meals if stages[meal.line_id] == "freed")
+    return Draft(meals[0].basket_id, meals[0].regie_id, tuple(meals), total, freed)
 
 
 def still_free(capacity: int | None, booked_count: int, wanted: int) -> bool:
@@ -131,6 +148,21 @@ def why_not_cancelled(state: str, who: str, day_words: str, deadline_at: datetim
             day=day_words,
             until=moment(deadline_at),
         )
+    return None
+
+
+def why_not_given_back(
+    state: str, cancel_deadline_at: datetime, freed_deadline_at: datetime | None, now: datetime
+) -> str | None:
+    """Why a reservation cannot be given back to another family; nothing when it can."""
+    if state != "confirmed":
+        return _("Ce repas n’est pas réservé : il n’y a rien à rendre.")
+    if freed_deadline_at is None:
+        return _("Ce service ne reprend pas les repas qui ne peuvent plus être annulés.")
+    if now < cancel_deadline_at:
+        return _("Ce repas peut encore être annulé, avant le %(until)s.", until=moment(cancel_deadline_at))
+    if now >= freed_deadline_at:
+        return _("Trop tard : ce repas pouvait être rendu avant le %(until)s.", until=moment(freed_deadline_at))
     return None
 
 

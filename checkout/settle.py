@@ -3,9 +3,10 @@
 Webhook, browser return and reconciler call the same `settle`, in any order, any number of times and at the same time.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from sqlalchemy import delete, func, select
@@ -17,18 +18,22 @@ import payments.operations
 import wallet.operations
 from accounts.models import Account
 from cart.models import Basket, BasketLine
+from cart.queries import freed_for
+from cart.quotes import says
 from catalog.models import Regie, ServiceDay
+from checkout import freed
 from checkout.call_off import follow
 from checkout.place import order_letter
 from checkout.rules import still_free
 from enrolments.models import Enrolment
 from homes.queries import days_elsewhere
-from orders.models import Order, Reservation
+from orders.models import FreedMeal, Order, Reservation
 from payments.gateways.base import Seen
 from payments.models import Payment
 from payments.rules import judge
 from shop.database import lock
 from shop.outbox import Letter, post
+from shop.statements import is_one_of
 from wallet.operations import AccountRef, Entry
 
 log = structlog.get_logger(__name__)
@@ -110,32 +115,46 @@ def _lock(db: Session, payment_key: str) -> _Locked | None:
     return _Locked(payment, order)
 
 
-def _lock_days(db: Session, order: Order) -> None:
-    db.execute(
-        select(ServiceDay.id)
+def _lock_days(db: Session, order: Order) -> bool:
+    """Lock the order's days; whether it holds meals that other families have given back."""
+    holds = (
+        select(func.count(FreedMeal.id))
+        .join(Reservation, Reservation.id == FreedMeal.taker_id)
+        .where(Reservation.order_id == order.id, is_one_of(FreedMeal.state, ["held"]))
+        .scalar_subquery()
+    )
+    found = db.scalars(
+        select(holds)
+        .select_from(ServiceDay)
         .where(ServiceDay.id.in_(select(Reservation.service_day_id).where(Reservation.order_id == order.id)))
         .order_by(ServiceDay.id)
         .with_for_update(key_share=True)
     )
+    return any(found.all())
 
 
 def _email(db: Session, payment: Payment) -> str:
     return db.scalars(select(Account.email).where(Account.id == payment.account_id)).one()
 
 
-def _enter(db: Session, payment: Payment, kind: str, account: AccountRef, cents: int, now: datetime) -> None:
-    wallet.operations.enter(
-        db,
-        Entry(
-            kind=kind,
-            key=f"{kind}:payment:{payment.id}",
-            regie_id=payment.regie_id,
-            postings=((AccountRef("card_clearing"), -cents), (account, cents)),
-            order_id=payment.order_id,
-            payment_id=payment.id,
-        ),
-        now,
+def _enter(
+    db: Session,
+    payment: Payment,
+    kind: str,
+    account: AccountRef,
+    cents: int,
+    now: datetime,
+    others: Sequence[Entry] = (),
+) -> None:
+    entry = Entry(
+        kind=kind,
+        key=f"{kind}:payment:{payment.id}",
+        regie_id=payment.regie_id,
+        postings=((AccountRef("card_clearing"), -cents), (account, cents)),
+        order_id=payment.order_id,
+        payment_id=payment.id,
     )
+    wallet.operations.enter_all(db, [entry, *others], now)
 
 
 def _tell(db: Session, payment: Payment, kind: str, now: datetime) -> None:
@@ -158,32 +177,39 @@ def _pay_order(db: Session, payment: Payment, order: Order, now: datetime) -> Ou
         _tell(db, payment, "double_payment", now)
         return "double_to_wallet"
     if order.state == "pending":
-        _lock_days(db, order)
+        credited = freed.settle_held(db, order.id, now) if _lock_days(db, order) else []
         orders.operations.confirm(db, order.id, now)
         if order.basket_id is not None:
             cart.operations.set_state(db, order.basket_id, "converted", now)
         outcome: Outcome = "order_paid"
-    elif _can_revive(db, order, now):
+    elif (places := _can_revive(db, order, now)) is not None:
+        offers = freed.take(db, order.household_id, places) if places else []
+        credited = freed.hand_over(db, offers, now) if offers else []
         orders.operations.revive(db, order.id, now)
+        if offers:
+            freed.note_takers(db, order.id, offers, places, now)
         _drop_from_baskets(db, order)
         outcome = "order_revived"
     else:
         _enter(db, payment, "late_payment", AccountRef("wallet", payment.household_id), payment.cents, now)
         _tell(db, payment, "late_payment", now)
         return "late_to_wallet"
-    _enter(db, payment, "card_payment", AccountRef("sales"), payment.cents, now)
+    _enter(db, payment, "card_payment", AccountRef("sales"), payment.cents, now, credited)
     post(db, order_letter(order.id, _email(db, payment)), now)
     follow(db, order.id, now)
     return outcome
 
 
-def _can_revive(db: Session, order: Order, now: datetime) -> bool:
+def _can_revive(db: Session, order: Order, now: datetime) -> list[freed.Place] | None:
     """Whether every meal of a lapsed order may still be booked: place, deadline, right, not booked meanwhile, and not on a
-    day that both homes have given to the other meanwhile."""
+    day that both homes have given to the other meanwhile.
+
+    The meals that may be because another family has given one back, or nothing when the order cannot be revived.
+    """
     _lock_days(db, order)
     ordered_again = select(Order.id).where(Order.basket_id == order.basket_id, Order.state.in_(("pending", "paid")))
     if order.basket_id is not None and db.scalar(ordered_again.where(Order.id != order.id)):
-        return False
+        return None
     other = Reservation.__table__.alias("other")
     rows = db.execute(
         select(
@@ -193,6 +219,11 @@ def _can_revive(db: Session, order: Order, now: datetime) -> bool:
             ServiceDay.capacity,
             ServiceDay.booked_count,
             ServiceDay.book_deadline_at,
+            ServiceDay.freed_deadline_at,
+            freed_for(Reservation.household_id).label("freed"),
+            Reservation.beneficiary_id,
+            Reservation.service_day_id,
+            Reservation.basis,
             func.count().over(partition_by=Reservation.service_day_id).label("wanted"),
             other.c.id.label("booked_meanwhile"),
             Enrolment.id.label("enrolment_id"),
@@ -217,15 +248,21 @@ def _can_revive(db: Session, order: Order, now: datetime) -> bool:
         .where(Reservation.order_id == order.id)
     ).all()
     if days_elsewhere(db, order.household_id, [(row.beneficiary_id, row.day) for row in rows]):
-        return False
-    return all(
-        row.is_open
-        and row.booked_meanwhile is None
-        and row.enrolment_id is not None
-        and now < row.book_deadline_at
-        and still_free(row.capacity, row.booked_count, row.wanted)
+        return None
+    if not all(
+        row.is_open and row.booked_meanwhile is None and row.enrolment_id is not None and _is_free(row, now)
         for row in rows
-    )
+    ):
+        return None
+    return [freed.Place(row.beneficiary_id, row.service_day_id) for row in rows if now >= row.book_deadline_at]
+
+
+def _is_free(row: Any, now: datetime) -> bool:
+    """Whether there is a place for the meal; after the deadline one that was given back, which costs what was paid for it."""
+    if now < row.book_deadline_at:
+        return still_free(row.capacity, row.booked_count, row.wanted)
+    limit = row.freed_deadline_at
+    return limit is not None and now < limit and row.freed >= row.wanted and not says(row.basis, "late")
 
 
 def _drop_from_baskets(db: Session, order: Order) -> None:
@@ -259,8 +296,10 @@ def _expire(
 
 
 def _release(db: Session, order: Order, state: Literal["cancelled", "expired"], now: datetime) -> None:
-    _lock_days(db, order)
+    holds_freed = _lock_days(db, order)
     orders.operations.release(db, order.id, now, state)
+    if holds_freed:
+        freed.release_held(db, order.id, now)
     if order.basket_id is not None:
         cart.operations.set_state(db, order.basket_id, "open", now)
 

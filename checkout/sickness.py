@@ -18,7 +18,8 @@ from catalog.models import Commune, Service, ServiceDay
 from catalog.operations import public_holidays
 from catalog.rules.deadlines import Calendar, deadline
 from catalog.rules.policies import Policies, is_credited_when_sick
-from checkout.cancel import credit_entry
+from checkout import freed
+from checkout.entries import credit_entry
 from checkout.errors import CreditChanged, NothingBooked
 from checkout.place import Buyer
 from orders.models import Order, Reservation, SickLeave
@@ -231,6 +232,7 @@ def tell_sick(
 
 def _cancel(db: Session, buyer: Buyer, meals: Sequence[SickMeal], now: datetime) -> None:
     orders.operations.cancel_lines(db, [meal.id for meal in meals], buyer.account_id, now)
+    freed.end(db, [meal.id for meal in meals], now)
     for cents in sorted({meal.credit_cents for meal in meals}):
         db.execute(
             update(Reservation)

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ScalarSelect, select
 
 from accounts.models import Beneficiary
 from catalog.models import Service, ServiceDay
-from orders.models import Reservation
+from orders.models import FreedMeal, Reservation
 from shop.database import AnySelect
 
 
@@ -20,3 +20,15 @@ def reserved(*columns: Any) -> AnySelect:
         .join(Beneficiary, Beneficiary.id == Reservation.beneficiary_id)
     )
     return query
+
+
+def freed_state() -> ScalarSelect[str]:
+    """What became of a reservation (`Reservation`) that was given back, the last time; nothing when it never was."""
+    return (
+        select(FreedMeal.state)
+        .where(FreedMeal.reservation_id == Reservation.id)
+        .order_by(FreedMeal.id.desc())
+        .limit(1)
+        .correlate(Reservation)
+        .scalar_subquery()
+    )

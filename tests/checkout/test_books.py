@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 
 from checkout import books, call_off
 from checkout.call_off import Affected, Plan, Scope
+from orders.models import FreedMeal
 from shop import audit
 from tests.conftest import OpenSession, as_typed
-from tests.factory import Town
+from tests.factory import Town, add
 
 LIVE_BASKET = """
     INSERT INTO baskets (id, household_id, regie_id, state, created_at, changed_at)
@@ -23,6 +24,10 @@ LIVE_BASKET = """
 LINK_THAT_BOOKED = """
     INSERT INTO reminders (account_id, household_id, kind, about, written_at, token_hash, answer, order_id)
     SELECT {account}, {household}, 'week', '2026-11-23', placed_at, 'x', 'booked', id FROM orders LIMIT 1"""
+ANOTHER_FREED = """
+    INSERT INTO freed_meals (id, reservation_id, service_day_id, state, offered_at, offered_by_id, taker_id)
+    SELECT 990 + giver, giver, service_day_id, '{state}', offered_at, offered_by_id, {taker}
+    FROM freed_meals, ({givers}) AS givers"""
 
 PLANTS: dict[str, list[str]] = {
     "enfants de plus de deux foyers": [
@@ -134,6 +139,28 @@ PLANTS: dict[str, list[str]] = {
         "UPDATE service_days SET booked_count = booked_count + 1 WHERE id = 1",
         "UPDATE service_days SET booked_count = 0 WHERE booked_count > 0",
         "UPDATE service_days SET capacity = 1 WHERE booked_count > 1",
+        "UPDATE freed_meals SET state = 'held', taker_id = 1",
+    ],
+    "repas rendus dont l’état ne va pas avec celui des deux repas, ou d’un autre jour": [
+        "UPDATE reservations SET state = 'released' WHERE id = (SELECT reservation_id FROM freed_meals)",
+        "UPDATE freed_meals SET service_day_id = service_day_id + 1",
+        # Held or taken by a meal of another day; held by one that is paid already; taken, but the first was not cancelled.
+        "UPDATE freed_meals SET state = 'held', taker_id = 1",
+        "UPDATE freed_meals SET state = 'held', taker_id = reservation_id",
+        "UPDATE freed_meals SET state = 'taken', taker_id = reservation_id",
+        "UPDATE freed_meals SET reservation_id = 999",
+        "UPDATE freed_meals SET state = 'taken'",
+        # Taken by a meal that is not paid yet.
+        ANOTHER_FREED.format(
+            givers="SELECT min(id) AS giver FROM reservations WHERE state = 'cancelled'",
+            state="taken",
+            taker="(SELECT min(id) FROM reservations WHERE state = 'held')",
+        ),
+    ],
+    "repas rendus deux fois, repris deux fois, ou repris par la famille qui les a rendus": [
+        ANOTHER_FREED.format(givers="SELECT reservation_id AS giver FROM freed_meals", state="offered", taker="NULL"),
+        ANOTHER_FREED.format(givers="SELECT 1 AS giver UNION SELECT 3", state="held", taker="2"),
+        "UPDATE freed_meals SET state = 'held', taker_id = reservation_id",
     ],
     "repas dont l’état ne va pas avec celui de la commande": [
         "UPDATE reservations SET state = 'released' WHERE id = 2",
@@ -193,20 +220,23 @@ PLANTS: dict[str, list[str]] = {
 
 @pytest.fixture
 def busy_town(town: Town, write: OpenSession) -> Town:
-    """Two families: orders paid from the wallet, paid by card, awaited; a cancelled meal; an open basket; an
-    outing; an audit trail."""
+    """Two families: orders paid from the wallet, paid by card, awaited; a cancelled meal, one that is given back; an open
+    basket; an outing; an audit trail."""
     family, other = town.family(balance_cents=5000), town.family(balance_cents=2000)
     days = town.aiguilhe.canteen.open_days(town.now)
     order_id = town.paid_order(family, town.aiguilhe.canteen, days[:2])
     town.cancel(family, town.reservation_ids(order_id)[0])
-    town.paid_order(other, town.aiguilhe.canteen, days[:3], settlement="card")
+    paid = town.paid_order(other, town.aiguilhe.canteen, days[:3], settlement="card")
     town.pending_order(other, town.aiguilhe.canteen, days[4:6])
     town.basket(family, town.aiguilhe.canteen, days[6:8])
     clerk, outing = town.clerk(), Scope(town.aiguilhe.canteen.day_ids[days[9]])
     with write() as db:
         plan = Plan(outing, "outing", "Sortie au lac.")
         called_off = call_off.plan(db, plan, Affected(0, 0, 0), clerk.account_id, town.now)
+    given = town.reservation_ids(paid)[-1]
     with write() as db:
+        facts = {"service_day_id": town.aiguilhe.canteen.day_ids[days[2]], "offered_by_id": other.account_id}
+        add(db, FreedMeal, reservation_id=given, state="offered", offered_at=town.now, **facts)
         call_off.carry_out(db, called_off, town.now)
         for number in range(3):
             audit.note(db, town.regie_id, None, "tested", f"thing:{number}", {"n": number}, town.now)

@@ -67,6 +67,9 @@ POLICY = """
     GET  orders.feed                            everybody
     GET  orders.sick_child                      parents
     POST orders.tell_sick_child                 parents
+    GET  orders.confirm_give_back               parents
+    POST orders.give_back                       parents
+    POST orders.keep                            parents
     POST backoffice.see_paper                   office
     POST orders.make_feed                       parents
     POST orders.end_feed                        parents

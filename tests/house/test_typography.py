@@ -212,6 +212,7 @@ def test_no_line_of_a_letter_begins_or_ends_with_the_wrong_mark(
             "reason": tidy("Il manque : un justificatif."),
             "order_id": 1,
             "reservation_ids": reservations,
+            "reservation_id": reservations[0],
             "call_off_id": world.samples["call_off_id"],
             "leave_id": 1,
             "credited": reservations,

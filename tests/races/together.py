@@ -3,6 +3,7 @@
 And switching guards off, one by one, so that each race is seen to do damage when its guard is away.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -115,7 +116,7 @@ def without_locks(app: Flask, begin_on_write: bool = True) -> Iterator[None]:
             and statement.startswith(("INSERT", "UPDATE", "DELETE"))
         ):
             raw.execute("BEGIN IMMEDIATE")
-        return statement.replace(" FOR NO KEY UPDATE", "").replace(" FOR UPDATE", ""), parameters
+        return re.sub(r" FOR (NO KEY )?UPDATE( OF \w+)?", "", statement), parameters
 
     event.listen(engine, "before_cursor_execute", strip, retval=True)
     try:
