@@ -25,7 +25,7 @@ from demo.published import load_published
 from enrolments.models import Enrolment
 from homes.models import CustodySwap
 from homes.queries import invitations_to
-from orders.models import Order, Reservation
+from orders.models import FreedMeal, Order, Reservation
 from payments.models import Payment
 from shop.models import Outbox
 from tests.browser.served import Hand, Served
@@ -146,6 +146,7 @@ def prepare(shop: Served) -> None:
     _pay(rich, "carte")
     _orders(shop)
     _two_homes(shop)
+    _freed(shop)
     with shop.write() as db:
         db.execute(update(Account).where(Account.email == NEW_CLERK).values(totp_secret=None, totp_enrolled_at=None))
 
@@ -239,6 +240,83 @@ def _basket_of_every_problem(shop: Served) -> None:
         old.valid_until = dear[0] - timedelta(days=1)
         db.flush()
         db.add(TariffPrice(tariff_id=old.tariff_id, valid_from=dear[0], valid_until=until, cents=old.cents + 25))
+
+
+def _freed(shop: Served) -> None:
+    """A day on which families give meals back: one has, one may, one has and nobody took it."""
+    now = shop.clock.now()
+    with shop.write() as db:
+        service_id = db.scalars(_of_service("aiguilhe")).one()
+        service = db.get_one(Service, service_id)
+        service.policies = {
+            **service.policies,
+            "freed": {"until": {"at": "09:00", "days_before": 0, "counted": "calendar"}},
+        }
+        meals = db.execute(
+            select(Reservation, ServiceDay, Account.id)
+            .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
+            .join(Order, Order.id == Reservation.order_id)
+            .join(Account, Account.id == Order.account_id)
+            .where(Account.email == DUPONT, Reservation.state == "confirmed", ServiceDay.day > now.date())
+            .order_by(ServiceDay.day.desc(), Reservation.id)
+        ).all()
+        db.flush()
+        for state, (meal, day, account_id) in zip(("offered", None, "lapsed"), meals, strict=False):
+            past = now - timedelta(hours=1)
+            meal.cancel_deadline_at = day.cancel_deadline_at = day.book_deadline_at = past
+            day.freed_deadline_at = past if state == "lapsed" else now + timedelta(hours=20)
+            if state is not None:
+                db.add(
+                    FreedMeal(
+                        reservation_id=meal.id,
+                        service_day_id=day.id,
+                        state=state,
+                        offered_at=past,
+                        offered_by_id=account_id,
+                        ended_at=now if state == "lapsed" else None,
+                    )
+                )
+
+
+def _give_back(window: Window, freed: bool) -> None:
+    with window.shop.read() as db:
+        ids = select(FreedMeal.reservation_id)
+        number = db.scalars(
+            select(Reservation.id)
+            .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
+            .join(Order, Order.id == Reservation.order_id)
+            .join(Account, Account.id == Order.account_id)
+            .where(
+                Account.email == DUPONT,
+                ServiceDay.freed_deadline_at.is_not(None),
+                Reservation.state == "confirmed",
+                Reservation.id.in_(ids.where(FreedMeal.state == "offered")) if freed else Reservation.id.not_in(ids),
+                Reservation.cancel_deadline_at < window.shop.clock.now(),
+            )
+            .order_by(Reservation.id.desc())
+        ).first()
+    window.go(f"/mes-reservations/rendre?repas={number}")
+
+
+@state("rendre-un-repas", DUPONT)
+def _give_back_one(window: Window) -> None:
+    _give_back(window, freed=False)
+
+
+@state("rendre-un-repas-rendu", DUPONT)
+def _keep_one(window: Window) -> None:
+    _give_back(window, freed=True)
+
+
+@state("reserver-repas-rendu", OUTSIDER)
+def _book_freed(window: Window) -> None:
+    with window.shop.read() as db:
+        day = db.scalars(
+            select(ServiceDay.day)
+            .join(FreedMeal, FreedMeal.service_day_id == ServiceDay.id)
+            .where(FreedMeal.state == "offered")
+        ).first()
+    window.go(f"{AIGUILHE}?periode=semaine:{day}")
 
 
 def _orders(shop: Served) -> None:

@@ -1,7 +1,7 @@
 """What may be booked, decided on plain values."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -18,6 +18,7 @@ from cart.rules import (
     day_state,
     read_meal,
     right_on,
+    stages_of,
     until_the_holidays,
 )
 from catalog.rules.policies import Policies
@@ -68,6 +69,59 @@ def child(*rights: Right, number: int = 12) -> Child:
 def test_state_of_a_box(what: dict[str, Any], state: str) -> None:
     of_day = day_state(what.get("day", day()), what.get("now", BEFORE))
     assert cell_state(of_day, what.get("has_right", True), what.get("taken")) == state
+
+
+LATER = DEADLINE + timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "now", "state"),
+    [
+        ({"freed": 1, "freed_deadline_at": LATER}, BEFORE, "free"),
+        ({"freed": 1, "freed_deadline_at": LATER}, DEADLINE, "freed"),
+        # Its place is taken by the meal that was given back.
+        ({"freed": 1, "freed_deadline_at": LATER, "capacity": 2, "booked_count": 2}, DEADLINE, "freed"),
+        ({"freed": 0, "freed_deadline_at": LATER}, DEADLINE, "late"),
+        ({"freed": 1, "freed_deadline_at": LATER}, LATER, "late"),
+        ({"freed": 1, "freed_deadline_at": None}, DEADLINE, "late"),
+        ({"freed": 1, "freed_deadline_at": LATER, "is_open": False}, DEADLINE, "closed"),
+        # The ordinary price comes before the late one, as long as there is one.
+        ({"freed": 1, "freed_deadline_at": LATER, "late_deadline_at": LATER}, DEADLINE, "freed"),
+        ({"freed": 0, "freed_deadline_at": LATER, "late_deadline_at": LATER}, DEADLINE, "surcharge"),
+    ],
+)
+def test_a_day_on_which_a_meal_was_given_back(changes: dict[str, Any], now: datetime, state: str) -> None:
+    assert day_state(day()._replace(**changes), now) == state
+
+
+class Wanted(NamedTuple):
+    """A line of a basket, on a day whose deadline has passed."""
+
+    line_id: int
+    basis: str | None = None
+    service_day_id: int = 7
+    freed: int = 1
+    book_deadline_at: datetime = DEADLINE
+    late_deadline_at: datetime | None = LATER
+    freed_deadline_at: datetime | None = LATER
+
+
+def test_the_first_lines_have_what_was_given_back_before_them_those_that_were_quoted_so() -> None:
+    lines = [Wanted(1), Wanted(2), Wanted(3, '{"freed": true}'), Wanted(4, service_day_id=8)]
+    assert stages_of(lines, DEADLINE) == {1: "late", 2: "late", 3: "freed", 4: "freed"}
+    assert stages_of(lines[:2], DEADLINE) == {1: "freed", 2: "late"}
+    assert set(stages_of(lines, BEFORE).values()) == {"in_time"}
+
+
+def test_one_meal_given_back_is_one_meal_chosen() -> None:
+    two = {number: child(right(), number=number) for number in (12, 13)}
+    given = day()._replace(freed=1, freed_deadline_at=LATER)
+    ticked = [Meal(number, THURSDAY) for number in two]
+    lines, problems = choose(ticked, two, {THURSDAY: given}, {}, TERMS, DEADLINE)
+    assert [(line.beneficiary_id, line.quoted_cents, line.basis) for line in lines] == [(12, 380, '{"freed": true}')]
+    assert [as_typed(words) for words in problems] == [
+        "Louane Dupont, jeudi 5 novembre 2026 : il n’y a plus de repas rendu ce jour-là."
+    ]
 
 
 @pytest.mark.parametrize(

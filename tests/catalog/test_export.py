@@ -11,9 +11,15 @@ from catalog.town import Town, read_town
 from demo.files import the_town
 from demo.published import published_towns
 from shop.clock import StoppedClock
+from tests.catalog.made import read
 from tests.conftest import OpenSession
 
-TOWNS = {"demo": the_town(), **{file.stem: town for file, town in published_towns()}}
+FREED = 'freed = { until = { days_before = 0, counted = "calendar", at = "09:00" } }'
+TOWNS = {
+    "demo": the_town(),
+    **{file.stem: town for file, town in published_towns()},
+    "meals given back": read(policies=FREED),
+}
 
 
 @pytest.fixture(params=TOWNS, ids=str)

@@ -16,6 +16,7 @@ from catalog.export import read_catalogue, write_town
 from catalog.models import Closure, Commune, Regie, School, SchoolYear, Service, ServiceDay, Tariff, TariffPrice
 from catalog.operations import (
     FIELDS,
+    describe_moved,
     import_calendar,
     import_town,
     refresh_days,
@@ -23,6 +24,7 @@ from catalog.operations import (
     write_menus,
 )
 from catalog.rules.deadlines import DeadlineRule
+from catalog.rules.policies import Policies
 from catalog.town import ClosureEntry, PriceEntry, SchoolCalendar, Town, read_school_calendar, read_town
 from shop.database import Base
 from tests.conftest import as_typed
@@ -234,6 +236,25 @@ def test_a_deadline_that_has_passed_is_never_moved(opened: Open, town_file: Town
     with opened() as db:
         day = day_of(db, MONDAY)
         assert (day.capacity, day.cancel_deadline_at) == (50, datetime(2026, 11, 18, 9, tzinfo=UTC))
+
+
+def test_the_limit_for_giving_back_follows_the_rule_until_meals_may_have_been_given_back(
+    opened: Open, town_file: Town
+) -> None:
+    freed = Policies(freed=DeadlineRule.of("09:00", days_before=0, counted="calendar"))
+    with opened() as db:
+        import_town(db, aiguilhe(town_file, policies=freed), NOW)
+        report = refresh_days(db, canteen_id(db), MONDAY, MONDAY, NOW)
+        assert [day.after["freed_deadline_at"] for day in report.moved] == [datetime(2026, 11, 23, 8, tzinfo=UTC)]
+        assert "rendre jamais → lun. 23 nov. à 9" in describe_moved(db, {canteen_id(db): report})[1]
+    passed = datetime(2026, 11, 18, 9, tzinfo=UTC)
+    with opened() as db:
+        db.execute(update(ServiceDay).where(ServiceDay.day == MONDAY).values(cancel_deadline_at=passed))
+        import_town(db, aiguilhe(town_file, policies=Policies()), NOW)
+        refresh_days(db, canteen_id(db), MONDAY, date(2026, 11, 24), NOW)
+    with opened() as db:
+        assert day_of(db, MONDAY).freed_deadline_at == datetime(2026, 11, 23, 8, tzinfo=UTC)
+        assert day_of(db, date(2026, 11, 24)).freed_deadline_at is None
 
 
 def test_fewer_places_than_are_taken_leave_none(opened: Open, town_file: Town) -> None:

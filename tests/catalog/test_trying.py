@@ -76,6 +76,28 @@ def test_a_moment_decides(
     assert (outcome.verdict, outcome.cents) == (verdict, cents)
 
 
+@pytest.mark.parametrize(
+    ("at", "verdict", "cents", "why"),
+    [
+        ("2026-11-23T09:59", "in time", 375, "Ce repas peut encore être annulé."),
+        ("2026-11-23T10:00", "in time", 375, "Crédité si une autre famille le reprend ; sinon il reste dû."),
+        ("2026-11-24T08:59", "in time", 375, "Crédité si une autre famille le reprend ; sinon il reste dû."),
+        ("2026-11-24T09:00", "too late", 0, "Le repas reste dû."),
+    ],
+)
+def test_a_meal_that_is_given_back(school: SchoolCalendar, at: str, verdict: str, cents: int, why: str) -> None:
+    policies = POLICIES + 'freed = { until = { days_before = 0, counted = "calendar", at = "09:00" } }\n'
+    ruled = read(booking=FRIDAY, policies=policies, price=GRID)
+    outcome = tried(ruled, school, "free", at=at, quotient=650)
+    assert (outcome.verdict, outcome.cents, local(outcome.deadline)) == (verdict, cents, "2026-11-24T09:00")
+    assert why in told(outcome)
+
+
+def test_no_meal_is_given_back_where_the_rule_is_not_said(ruled: Town, school: SchoolCalendar) -> None:
+    outcome = tried(ruled, school, "free", at="2026-11-23T12:00", quotient=650)
+    assert (outcome.verdict, outcome.cents, outcome.deadline) == ("too late", 0, None)
+
+
 def test_an_example_without_a_moment_is_in_time(ruled: Town, school: SchoolCalendar) -> None:
     outcome = tried(ruled, school, quotient=700)
     assert (outcome.service, outcome.tariff) == ("Cantine Aiguilhe", "Résident commune")

@@ -9,7 +9,7 @@ from cart.queries import BasketMeal
 from cart.quotes import Quote
 from checkout.basket import baskets, days_in_words
 from checkout.errors import BasketRefused, EmptyBasket, TotalChanged
-from checkout.rules import check_basket, find_problems, why_not_cancelled
+from checkout.rules import check_basket, find_problems, why_not_cancelled, why_not_given_back
 from tests.conftest import as_typed
 
 DEADLINE = datetime(2026, 11, 3, 9, tzinfo=UTC)
@@ -172,3 +172,59 @@ def test_cancelling(state: str, now: datetime, words: str | None) -> None:
 def test_dates_in_words() -> None:
     days = [date(2027, 3, 22), date(2027, 3, 21), date(2027, 4, 1), date(2027, 3, 21)]
     assert days_in_words(days) == "21 et 22 mars 2027, 1er avril 2027"
+
+
+FREED = {"freed": 1, "freed_deadline_at": DEADLINE + timedelta(days=1)}
+AS_FREED = Quote(380, 380, '{"freed": true}')
+
+
+def test_a_meal_that_was_given_back_is_ordered_after_the_deadline_on_a_full_day() -> None:
+    draft = check_basket([meal(**FREED, capacity=3, booked_count=3, price=AS_FREED)], 380, DEADLINE)
+    assert [line.line_id for line in draft.freed] == [1]
+    assert check_basket([meal(**FREED)], 380, BEFORE).freed == ()
+
+
+def test_two_meals_want_the_one_that_was_given_back() -> None:
+    two = [
+        meal(line_id=1, **FREED, price=AS_FREED),
+        meal(line_id=2, beneficiary_id=13, **FREED, basis='{"freed": true}'),
+    ]
+    with pytest.raises(BasketRefused) as refusal:
+        check_basket(two, None, DEADLINE)
+    assert set(refusal.value.problems) == {1}, "the one that was quoted as given back has it"
+
+
+@pytest.mark.parametrize(
+    ("changes", "now", "words"),
+    [
+        ({}, DEADLINE, "une autre famille l’a repris : retirez-le du panier"),
+        ({}, DEADLINE + timedelta(days=1), "il fallait réserver avant le mercredi 4 novembre 2026 à 10"),
+        (
+            {"late_deadline_at": DEADLINE + timedelta(days=2), "price": Quote(570, 570, None)},
+            DEADLINE,
+            "n’est plus disponible : hors délai, il coûte 5,70\u00a0€ au lieu de 3,80\u00a0€",
+        ),
+    ],
+)
+def test_a_meal_that_was_given_back_is_gone(changes: dict[str, Any], now: datetime, words: str) -> None:
+    gone = meal(**FREED | {"freed": 0, "basis": '{"freed": true}'} | changes)
+    with pytest.raises(BasketRefused) as refusal:
+        check_basket([gone], None, now)
+    assert words in as_typed(refusal.value.problems[1])
+
+
+@pytest.mark.parametrize(
+    ("state", "seconds", "limit", "words"),
+    [
+        ("confirmed", 0, 1, None),
+        ("confirmed", -1, 1, "peut encore être annulé"),
+        ("confirmed", 1, 1, "Trop tard"),
+        ("confirmed", 0, None, "ne reprend pas"),
+        ("held", 0, 1, "n’est pas réservé"),
+        ("cancelled", 0, 1, "n’est pas réservé"),
+    ],
+)
+def test_why_a_meal_is_not_given_back(state: str, seconds: int, limit: int | None, words: str | None) -> None:
+    until = None if limit is None else DEADLINE + timedelta(seconds=limit)
+    why = why_not_given_back(state, DEADLINE, until, DEADLINE + timedelta(seconds=seconds))
+    assert why is None if words is None else why is not None and words in why
