@@ -281,8 +281,7 @@ def _cancel(db: Session, found: CallOff, day: ServiceDay, meals: Sequence[_Meal]
         return
     ids = [meal.id for meal in meals]
     orders.operations.cancel_lines(db, ids, found.asked_by_id, now)
-    if day.freed_deadline_at is not None:
-        freed.end(db, ids, now)
+    freed.end(db, ids, now)
     # What the town calls off is always credited in full, whatever the rule was when the meal was sold.
     db.execute(
         update(Reservation)
