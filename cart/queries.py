@@ -419,6 +419,7 @@ def _days_and_taken(
         # What is in the basket takes what was given back first.
         if what == "basket" and days[meal.day].freed:
             days[meal.day] = days[meal.day]._replace(freed=days[meal.day].freed - 1)
+            taken[meal] = "freed"
     return days, with_homes(taken, days, homes, household_id) if homes else taken
 
 

@@ -117,10 +117,10 @@ def right_on(child: Child, day: date) -> Right | None:
     return found[0] if found else None
 
 
-Taken = Literal["booked", "off", "basket", "there", "away", "away_booked"]
-"""What the family has of a meal already; that the town hall has called it off for the child; that the child's other home has
-booked it, decides on that day, or both."""
-HAD: tuple[Taken, ...] = ("booked", "basket", "there", "away_booked")
+Taken = Literal["booked", "off", "basket", "freed", "there", "away", "away_booked"]
+"""What the family has of a meal already (in the basket, it may take the place of one that was given back); that the town hall
+has called it off for the child; that the child's other home has booked it, decides on that day, or both."""
+HAD: tuple[Taken, ...] = ("booked", "basket", "freed", "there", "away_booked")
 """What makes a child of the family one who eats that day, whoever pays."""
 
 
@@ -200,9 +200,15 @@ def cell_state(day: DayState, has_right: bool, taken: Taken | None) -> CellState
         return taken
     if taken == "off" or day == "closed":
         return "closed"
-    if taken == "away" or day == "late":
-        return taken if taken == "away" else day
-    return taken or (day if has_right else "no_tariff")
+    if taken == "away":
+        return taken
+    if taken == "freed":
+        return "basket"
+    if day == "late":
+        return day
+    if taken:
+        return "basket"
+    return day if has_right else "no_tariff"
 
 
 def can_be_had(child: Child, day: Day, taken: Mapping[Meal, Taken], now: datetime) -> bool:

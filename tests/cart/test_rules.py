@@ -56,6 +56,8 @@ def child(*rights: Right, number: int = 12) -> Child:
         ({"taken": "basket", "has_right": False}, "basket"),
         ({"taken": "basket", "day": day(capacity=2, booked=2)}, "basket"),
         ({"taken": "basket", "now": DEADLINE}, "late"),
+        ({"taken": "freed", "now": DEADLINE}, "basket"),
+        ({"taken": "freed", "day": day(is_open=False), "now": DEADLINE}, "closed"),
         ({"has_right": False}, "no_tariff"),
         ({"has_right": False, "day": day(capacity=0)}, "no_tariff"),
         ({"has_right": False, "now": DEADLINE}, "late"),

@@ -400,7 +400,10 @@ def test_two_children_ticked_for_one_freed_meal(
     assert "il n’y a plus de repas rendu ce jour-là" in answer.text
     assert submit(client, canteen.address, {"ajouter": "1", "repas": meals[:1]}).status_code == 303
     # What is in the basket takes the one that there is.
-    assert "repas rendu disponible" not in client.get(canteen.address).text
+    page = client.get(canteen.address).text
+    assert "repas rendu disponible" not in page
+    assert page.count(">Panier</span>") == 1
+    assert submit(client, canteen.address, {"ajouter": "1", "repas": meals[:1]}).status_code == 303
     books_hold()
 
 
