@@ -20,6 +20,7 @@ from cart.operations import LIVE_STATES
 from cart.queries import Place, between, days_between, find_place, places_of, terms_of
 from cart.repricing import follow_who_eats
 from cart.rules import (
+    BOOKABLE,
     CellState,
     Child,
     Day,
@@ -309,12 +310,16 @@ def _booked(
 
 
 def _left_out(states: Mapping[Meal, CellState], days: Mapping[date, Day]) -> list[str]:
-    """Why days of the pattern are left out. What would cost the late price is never put into the basket by itself."""
-    left = [meal for meal, state in states.items() if state not in ("free", "surcharge", "booked", "basket")]
+    """Why days of the pattern are left out. What would cost the late price, or takes the place of a meal that was given back,
+    is never put into the basket by itself."""
+    left = [meal for meal, state in states.items() if state not in (*BOOKABLE, "booked", "basket")]
     sentences = skipped(left, days, states)
     late = sum(state == "surcharge" for state in states.values())
     if late:
         sentences.append(_("%(count)d repas : hors délai, encore possible au prix majoré par « Réserver »", count=late))
+    freed = sum(state == "freed" for state in states.values())
+    if freed:
+        sentences.append(_("%(count)d repas : hors délai, un repas rendu est disponible par « Réserver »", count=freed))
     return sentences
 
 
