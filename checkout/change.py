@@ -378,7 +378,7 @@ def _is_done(plan: Change, seen: Seen) -> bool:
 
 
 UNAVAILABLE: tuple[CellState, ...] = (
-    *("full", "late", "closed", "no_tariff", "booked", "surcharge"),
+    *("full", "late", "closed", "no_tariff", "booked", "surcharge", "freed"),
     *("there", "away", "away_booked"),
 )
 """States of which `why_not` says why a meal that was to be added is not."""

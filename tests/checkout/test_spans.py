@@ -16,9 +16,7 @@ LIMIT = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def meal(day: date, state: str = "confirmed", child: int = 1, name: str = "Louane", credit: int = 380) -> BookedMeal:
-    return BookedMeal(
-        1, child, name, f"Dupont{child}", day, "Cantine", state, 380, credit, False, LIMIT, "A-1", None, None
-    )
+    return BookedMeal(1, child, name, f"Dupont{child}", day, "Cantine", state, 380, credit, False, LIMIT, "A-1")
 
 
 @pytest.mark.parametrize(
