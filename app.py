@@ -42,6 +42,8 @@ import checkout.reminders.models
 import checkout.reminders.views
 import checkout.sick_views
 import checkout.views
+import checkout.waiting
+import checkout.waiting_views
 import checkout.wallet_views
 import checkout.webhooks
 import enrolments.mails
@@ -176,6 +178,7 @@ def _hand_down(app: Flask, config: Config) -> None:
         Recurring("letters", timedelta(seconds=2), send_letters),
         Recurring("reconcile", timedelta(seconds=30), checkout.reconcile.reconcile),
         Recurring("call_offs", timedelta(seconds=20), checkout.jobs.carry_out_call_offs),
+        Recurring("waiting_list", timedelta(seconds=5), checkout.jobs.offer_places),
         Recurring("basket_reminders", timedelta(minutes=10), checkout.reminders.jobs.remind_of_baskets),
         Recurring("week_reminders", timedelta(hours=1), checkout.reminders.jobs.remind_of_weeks),
         # Several times a day, because what falls into the night waits for the next one.
@@ -197,6 +200,7 @@ def _hand_down(app: Flask, config: Config) -> None:
         enrolments.operations.end_with_household,
         homes.operations.end_with_household,
         checkout.agenda.end_with_household,
+        checkout.waiting.end_with_household,
     ]
     app.extensions["shop.forgetting"] = [
         enrolments.operations.forget_household,

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, aliased
 
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember, StaffRole
 from backoffice.rules import Post, Reach, escape_like, words_of
+from cart.models import WaitingEntry
 from cart.queries import STANDING, concerns
 from catalog.models import CallOff, Commune, School, Service, ServiceDay, Tariff
 from enrolments.models import Enrolment
@@ -463,6 +464,9 @@ class ServedDay(NamedTuple):
     held: int
     """Places kept while a card payment is awaited: not booked yet."""
     booked: int
+    offered: int
+    """Places kept for families of the waiting list."""
+    waiting: int
 
 
 def around(db: Session, commune_ids: Collection[int], day: date) -> tuple[date | None, date | None]:
@@ -499,6 +503,13 @@ def services_on(db: Session, commune_ids: Collection[int], day: date) -> list[Se
             ServiceDay.capacity,
             func.count(case((Reservation.state == "held", 1))),
             func.count(case((Reservation.state == "confirmed", 1))),
+            *(
+                select(func.count())
+                .where(WaitingEntry.service_day_id == ServiceDay.id, WaitingEntry.state == state)
+                .correlate(ServiceDay)
+                .scalar_subquery()
+                for state in ("offered", "waiting")
+            ),
         )
         .join(Service, Service.id == ServiceDay.service_id)
         .join(Commune, Commune.id == Service.commune_id)

@@ -1,8 +1,10 @@
 """Refusals of the basket."""
 
 from collections.abc import Sequence
+from datetime import date
 
 from shop.errors import Conflict, Refusal
+from shop.french import day_long
 from shop.words import gettext as _
 from shop.words import ngettext
 
@@ -26,6 +28,18 @@ class NothingChosen(Refusal):
 
     def __init__(self) -> None:
         super().__init__(_("Cochez au moins un repas avant de l’ajouter au panier."))
+
+
+class AlreadyWaiting(Conflict):
+    """The child is on the waiting list of that day."""
+
+    def __init__(self, who: str, day: date) -> None:
+        facts = {"who": who, "day": day_long(day)}
+        super().__init__(_("%(who)s, %(day)s : déjà sur la liste d’attente.", **facts))
+
+
+class CannotWait(Refusal):
+    """There is nothing to wait for; the sentence says why."""
 
 
 class PaymentUnderWay(Conflict):

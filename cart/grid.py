@@ -18,6 +18,7 @@ from cart.rules import (
     Taken,
     cell_state,
     day_state,
+    may_wait,
     monday_of,
     price_of,
     right_on,
@@ -40,7 +41,8 @@ WEEKDAYS = (
 
 
 class Box(NamedTuple):
-    """One child on one day. What is not free to be ticked has a state and nothing else."""
+    """One child on one day. What is not free to be ticked has a state and nothing else; or, where one may wait for a place,
+    its code and name."""
 
     state: CellState
     code: str = ""
@@ -158,7 +160,9 @@ def weeks(
         )
         boxes = _boxes(day, words, eaters, taken, ticked, terms, now) if day.is_open else []
         result[-1].rows.append(DayRow(words, boxes))
-    return [week._replace(has_free=any(box.code for row in week.rows for box in row.boxes)) for week in result]
+    return [
+        week._replace(has_free=any(box.state == "free" for row in week.rows for box in row.boxes)) for week in result
+    ]
 
 
 def _keeps_its_right(child: Child, period: Period) -> bool:
@@ -227,7 +231,8 @@ def _boxes(
         meal = Meal(child.id, day.day)
         state = cell_state(of_day, right is not None, taken.get(meal))
         if state not in BOOKABLE or right is None:
-            boxes.append(SHUT[state])
+            waits = may_wait(state, right is not None, day.book_deadline_at, now)
+            boxes.append(Box(state, f"{child.id}.{words.iso}", f"{head.name}, {words.long}") if waits else SHUT[state])
             continue
         cents: int | str = right.cents
         price, others, name = None if head.cents is not None else format_euros(right.cents), 0, head.name
@@ -237,6 +242,8 @@ def _boxes(
             name = _("%(name)s, hors délai", name=name)
         elif state == "freed":
             name = _("%(name)s, repas rendu", name=name)
+        elif taken.get(meal) == "offered":
+            name = _("%(name)s, place gardée", name=name)
         boxes.append(
             Box(
                 "free",

@@ -8,6 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from shop.database import Key, Row
 
 LIVE = "state IN ('open', 'completing')"
+WAITING_STATES = ("waiting", "offered", "taken", "lapsed", "declined", "left", "over")
+WAITS = "state IN ('waiting', 'offered')"
 
 
 class Basket(Row):
@@ -54,4 +56,46 @@ class BasketLine(Row):
         UniqueConstraint("basket_id", "beneficiary_id", "service_day_id"),
         CheckConstraint("quoted_cents >= 0", name="quoted"),
         CheckConstraint("credit_cents >= 0", name="credit"),
+    )
+
+
+class WaitingEntry(Row):
+    """A child who waits for a place on a day that is full; by id they come in order of arrival.
+
+    `offered`: a place is kept for the family until `offered_until`. `taken`: ordered. `lapsed` and `declined`: the place
+    went on to the next. `left`: the family waits no more. `over`: nothing more can come of it. Whoever changes one holds the
+    lock on the day.
+    """
+
+    __tablename__ = "waiting_entries"
+
+    household_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"), index=True)
+    beneficiary_id: Mapped[int] = mapped_column(Key, ForeignKey("beneficiaries.id"))
+    service_day_id: Mapped[int] = mapped_column(Key, ForeignKey("service_days.id"))
+    account_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
+    """Who asked."""
+    state: Mapped[str] = mapped_column(String(8))
+    asked_at: Mapped[datetime]
+    offered_at: Mapped[datetime | None]
+    offered_until: Mapped[datetime | None]
+    school_id: Mapped[int | None] = mapped_column(Key, ForeignKey("schools.id"))
+    """The school among whose places the offer counts."""
+    ended_at: Mapped[datetime | None]
+    order_id: Mapped[int | None] = mapped_column(Key, ForeignKey("orders.id"), index=True)
+    """By which the place was taken."""
+
+    __table_args__ = (
+        CheckConstraint(f"state IN ({', '.join(repr(state) for state in WAITING_STATES)})", name="state"),
+        CheckConstraint("(state IN ('waiting', 'offered')) = (ended_at IS NULL)", name="ended"),
+        CheckConstraint("state <> 'offered' OR offered_until IS NOT NULL", name="offered"),
+        CheckConstraint("(state = 'taken') = (order_id IS NOT NULL)", name="taken"),
+        Index(
+            "uq_waiting_entries_child",
+            "beneficiary_id",
+            "service_day_id",
+            unique=True,
+            postgresql_where=text(WAITS),
+            sqlite_where=text(WAITS),
+        ),
+        Index("ix_waiting_entries_day", "service_day_id", postgresql_where=text(WAITS), sqlite_where=text(WAITS)),
     )

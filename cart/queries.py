@@ -23,11 +23,22 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from accounts.models import Beneficiary, HouseholdBeneficiary
-from cart.models import Basket, BasketLine
+from cart.models import Basket, BasketLine, WaitingEntry
 from cart.operations import LIVE_STATES
 from cart.quotes import NOBODY, Family, Pupil, Quote, Terms, as_freed, quote
 from cart.rules import Child, Day, Meal, Right, Stage, Taken, stages_of, with_homes
-from catalog.models import CallOff, Commune, Holiday, School, SchoolYear, Service, ServiceDay, Tariff, TariffPrice
+from catalog.models import (
+    CallOff,
+    Commune,
+    Holiday,
+    School,
+    SchoolPlace,
+    SchoolYear,
+    Service,
+    ServiceDay,
+    Tariff,
+    TariffPrice,
+)
 from catalog.rules.policies import Policies
 from catalog.rules.prices import read_grid
 from enrolments.models import Enrolment, Quotient
@@ -338,6 +349,28 @@ def _days_where(is_wanted: ColumnElement[bool]) -> AnySelect:
             no_meal(),
             is_wanted,
         ),
+        select(SchoolPlace.service_day_id, HouseholdBeneficiary.beneficiary_id, literal_column("4"))
+        .select_from(HouseholdBeneficiary)
+        .join(Beneficiary, Beneficiary.id == HouseholdBeneficiary.beneficiary_id)
+        .join(SchoolPlace, SchoolPlace.school_id == Beneficiary.school_id)
+        .join(ServiceDay, ServiceDay.id == SchoolPlace.service_day_id)
+        .where(
+            HouseholdBeneficiary.household_id == bindparam("household_id"),
+            SchoolPlace.booked_count >= SchoolPlace.capacity,
+            is_wanted,
+        ),
+        select(
+            WaitingEntry.service_day_id,
+            WaitingEntry.beneficiary_id,
+            case((WaitingEntry.offered_until.is_(None), literal_column("5")), else_=literal_column("6")),
+        )
+        .join(ServiceDay, ServiceDay.id == WaitingEntry.service_day_id)
+        .where(
+            WaitingEntry.household_id == bindparam("household_id"),
+            is_one_of(WaitingEntry.state, ["waiting", "offered"]),
+            or_(WaitingEntry.offered_until.is_(None), WaitingEntry.offered_until > bindparam("now")),
+            is_wanted,
+        ),
     ).subquery()
     return (
         select(
@@ -375,30 +408,31 @@ _DAYS_OF_SERVICES = _days_where(
 ).add_columns(ServiceDay.service_id)
 
 
-_WHAT: tuple[Taken, ...] = ("basket", "booked", "off", "there")
-_ORDER: tuple[Taken, ...] = ("basket", "off", "booked", "there")
+_WHAT: tuple[Taken, ...] = ("basket", "booked", "off", "there", "full", "waiting", "offered")
+_ORDER: tuple[Taken, ...] = ("full", "waiting", "offered", "basket", "off", "booked", "there")
 """What counts most, where a meal is several of them, is the last."""
 
 
 def days_between(
-    db: Rows, household_id: int, service_id: int, first: date, last: date, shared: bool = False
+    db: Rows, household_id: int, service_id: int, first: date, last: date, now: datetime, shared: bool = False
 ) -> tuple[dict[date, Day], dict[Meal, Taken]]:
     """The service days from `first` to `last`, by day, in order; the meals that the household's children have already on
-    them: booked, called off, in the basket, or another home's. One statement; some more where a child is `shared` between
-    two homes, whose days are the other's then."""
+    them: booked, called off, in the basket, kept for them, waited for, or another home's; and those for which their school
+    has no place left. One statement; some more where a child is `shared` between two homes, whose days are the other's
+    then."""
     homes = custodies(db, household_id) if shared else {}
-    rows = run(db, _DAYS, household_id=household_id, service_id=service_id, first=first, last=last)
+    rows = run(db, _DAYS, household_id=household_id, service_id=service_id, first=first, last=last, now=now)
     return _days_and_taken(rows, homes, household_id)
 
 
 def days_of_services(
-    db: Rows, household_id: int, first: date, last: date, shared: bool = False
+    db: Rows, household_id: int, first: date, last: date, now: datetime, shared: bool = False
 ) -> dict[int, tuple[dict[date, Day], dict[Meal, Taken]]]:
     """As `days_between`, for every service at which the household has an approved enrolment; by service. One statement, and
     as many more."""
     homes = custodies(db, household_id) if shared else {}
     by_service: dict[int, list[Sequence[Any]]] = defaultdict(list)
-    for *row, service_id in run(db, _DAYS_OF_SERVICES, household_id=household_id, first=first, last=last):
+    for *row, service_id in run(db, _DAYS_OF_SERVICES, household_id=household_id, first=first, last=last, now=now):
         by_service[service_id].append(row)
     return {service_id: _days_and_taken(rows, homes, household_id) for service_id, rows in by_service.items()}
 
@@ -414,7 +448,7 @@ def _days_and_taken(
         days[day.day] = day
         if child_id is not None:
             meal = Meal(child_id, day.day)
-            taken[meal] = max(_WHAT[place], taken.get(meal, "basket"), key=_ORDER.index)
+            taken[meal] = max(_WHAT[place], taken.get(meal, "full"), key=_ORDER.index)
     for meal, what in taken.items():
         # What is in the basket takes what was given back first.
         if what == "basket" and days[meal.day].freed:
@@ -511,6 +545,17 @@ class BasketMeal(NamedTuple):
     freed_deadline_at: datetime | None = None
     freed: int = 0
     """How many meals other families have given back on that day."""
+    school_id: int | None = None
+    """The child's."""
+    school_capacity: int | None = None
+    school_booked_count: int | None = None
+    """Of the child's school, where it has places of its own."""
+    entry_id: int | None = None
+    """The child's entry in the waiting list of that day, while it waits or a place is kept for it."""
+    kept_until: datetime | None = None
+    """Until when a place is kept for it."""
+    kept_school_id: int | None = None
+    """The school among whose places that one counts."""
     price: Quote | None = None
     """What the meal costs now; nothing when that is not known."""
     away: bool = False
@@ -567,6 +612,12 @@ _MEALS: AnySelect = (
         .correlate(Basket, BasketLine),
         ServiceDay.freed_deadline_at,
         freed_for(Basket.household_id),
+        Beneficiary.school_id,
+        SchoolPlace.capacity,
+        SchoolPlace.booked_count,
+        WaitingEntry.id,
+        WaitingEntry.offered_until,
+        WaitingEntry.school_id,
     )
     .select_from(Basket)
     .join(BasketLine, BasketLine.basket_id == Basket.id)
@@ -601,6 +652,19 @@ _MEALS: AnySelect = (
             _reservations.c.beneficiary_id == BasketLine.beneficiary_id,
             _reservations.c.service_day_id == BasketLine.service_day_id,
             _is_live,
+        ),
+    )
+    .outerjoin(
+        SchoolPlace,
+        and_(SchoolPlace.service_day_id == BasketLine.service_day_id, SchoolPlace.school_id == Beneficiary.school_id),
+    )
+    .outerjoin(
+        WaitingEntry,
+        and_(
+            WaitingEntry.household_id == Basket.household_id,
+            WaitingEntry.beneficiary_id == BasketLine.beneficiary_id,
+            WaitingEntry.service_day_id == BasketLine.service_day_id,
+            is_one_of(WaitingEntry.state, ["waiting", "offered"]),
         ),
     )
     .order_by(Service.id, ServiceDay.day, BasketLine.beneficiary_id, BasketLine.id)

@@ -21,6 +21,7 @@ CellState = Literal[
     "away",
     "away_booked",
     "basket",
+    "waiting",
     "full",
     "late",
     "closed",
@@ -117,9 +118,10 @@ def right_on(child: Child, day: date) -> Right | None:
     return found[0] if found else None
 
 
-Taken = Literal["booked", "off", "basket", "freed", "there", "away", "away_booked"]
-"""What the family has of a meal already (in the basket, it may take the place of one that was given back); that the town hall
-has called it off for the child; that the child's other home has booked it, decides on that day, or both."""
+Taken = Literal["booked", "off", "basket", "freed", "offered", "waiting", "full", "there", "away", "away_booked"]
+"""What the family has of a meal already (in the basket, it may take the place of one that was given back; `offered`: a place
+is kept for the child, `waiting`: it is on the waiting list); that the town hall has called it off for the child, or that
+there is no place left for the child's school; that the child's other home has booked it, decides on that day, or both."""
 HAD: tuple[Taken, ...] = ("booked", "basket", "freed", "there", "away_booked")
 """What makes a child of the family one who eats that day, whoever pays."""
 
@@ -206,9 +208,22 @@ def cell_state(day: DayState, has_right: bool, taken: Taken | None) -> CellState
         return "basket"
     if day == "late":
         return day
-    if taken:
-        return "basket"
-    return day if has_right else "no_tariff"
+    if taken == "basket":
+        return taken
+    if not has_right:
+        return "no_tariff"
+    if taken == "offered":
+        # The place is kept, and never longer than until the ordinary deadline.
+        return "free" if day == "full" else day
+    if day == "freed":
+        # Its place is taken already, among those of its school too.
+        return day
+    return taken if taken in ("waiting", "full") else day
+
+
+def may_wait(state: CellState, has_right: bool, book_deadline_at: datetime, now: datetime) -> bool:
+    """Whether a meal in this state may be asked for on the waiting list: full, and still to be booked in time."""
+    return state == "full" and has_right and now < book_deadline_at
 
 
 def can_be_had(child: Child, day: Day, taken: Mapping[Meal, Taken], now: datetime) -> bool:
@@ -241,10 +256,27 @@ def why_not(state: CellState, child_name: str, day: Day) -> str:
             )
         case "full":
             return _("%(who)s, %(day)s : il n’y a plus de place.", **facts)
+        case "waiting":
+            return _("%(who)s, %(day)s : une place sera proposée dès qu’elle se libère (liste d’attente).", **facts)
         case "no_tariff":
             return _("%(who)s, %(day)s : aucune inscription validée pour ce jour.", **facts)
         case _:
             return _("%(who)s, %(day)s : ce repas ne peut pas être ajouté.", **facts)
+
+
+def why_not_waiting(state: CellState, child_name: str, day: Day) -> str:
+    """The sentence for a meal that cannot be waited for."""
+    facts = {"who": child_name, "day": day_long(day.day)}
+    if state in BOOKABLE:
+        return _("%(who)s, %(day)s : une place est libre, cochez ce jour.", **facts)
+    if state == "basket":
+        return _("%(who)s, %(day)s : ce repas est dans votre panier. Retirez-le d’abord.", **facts)
+    if state == "full":
+        return _(
+            "%(who)s, %(day)s : la date limite est passée, la liste d’attente est fermée.",
+            **facts,
+        )
+    return why_not(state, child_name, day)
 
 
 class Line(NamedTuple):
@@ -391,6 +423,7 @@ _SKIPPED: Mapping[CellState, str] = {
     "away_booked": _("chez l’autre parent"),
     "basket": _("déjà dans le panier"),
     "full": _("complet"),
+    "waiting": _("sur la liste d’attente"),
     "late": _("hors délai"),
     "no_tariff": _("non inscrit ce jour-là"),
 }

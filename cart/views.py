@@ -9,8 +9,8 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from accounts.queries import owns_beneficiaries
-from cart import grid, operations, queries
-from cart.errors import MealsRefused, NothingChosen, PaymentUnderWay, TooManyMeals
+from cart import grid, operations, queries, waiting
+from cart.errors import AlreadyWaiting, CannotWait, MealsRefused, NothingChosen, PaymentUnderWay, TooManyMeals
 from cart.periods import Period, read_period, usual_periods
 from cart.queries import Place
 from cart.quotes import Terms, asks_who_eats
@@ -38,7 +38,7 @@ from cart.rules import (
     who_eats,
 )
 from cart.ticks import near, read_ticks, write_ticks
-from shop.access import found_again_at, open_to, the_household_id
+from shop.access import found_again_at, open_to, the_household_id, the_visitor
 from shop.clock import paris_day, request_now
 from shop.database import rows, transaction
 from shop.errors import NotFound
@@ -148,7 +148,7 @@ def _load(
     ticked_days = [meal.day for meal in ticked]
     first, last = min([max(periods[0].first, today), *ticked_days]), max([periods[-1].last, *ticked_days])
     shared = any(child.shared for child in family)
-    days, taken = queries.days_between(db, household_id, place.service_id, first, last, shared)
+    days, taken = queries.days_between(db, household_id, place.service_id, first, last, now, shared)
     period = _first_to_book(periods, days, family, taken, now)
     children = queries.between(family, min([max(period.first, today), *ticked_days]), max([period.last, *ticked_days]))
     terms = queries.terms_of(db, household_id, place, children)
@@ -177,6 +177,7 @@ def _page(
     lost: Sequence[str] = (),
     to_basket: bool = False,
     left_out: Sequence[str] = (),
+    joined: str | None = None,
 ) -> str:
     heads = grid.columns(choice.children, choice.terms.family.pupils)
     weeks = grid.weeks(
@@ -190,7 +191,7 @@ def _page(
         choice.now,
         choice.today,
     )
-    shown = {box.code for week in weeks for row in week.rows for box in row.boxes}
+    shown = {box.code for week in weeks for row in week.rows for box in row.boxes if box.state == "free"}
     free = sorted((meal for meal in choice.ticked if choice.is_free(meal)), key=lambda meal: (meal.day, meal[0]))
     eating = who_eats({*free, *had(choice.taken)})
     costs = {meal: choice.cents(meal, eating) for meal in free}
@@ -218,6 +219,12 @@ def _page(
         cents=sum(costs.values()),
         this_month=f"mois:{max(choice.period.first, choice.today):%Y-%m}",
         this_week=f"semaine:{max(choice.period.first, choice.today).isoformat()}",
+        joined=joined,
+        kept_places=[
+            f"{choice.children[meal.beneficiary_id].name}, {day_long(meal.day)}"
+            for meal, what in sorted(choice.taken.items(), key=lambda pair: pair[0].day)
+            if what == "offered" and meal.beneficiary_id in choice.children
+        ],
         problems=problems,
         to_basket=to_basket,
         kept=kept,
@@ -287,6 +294,8 @@ def _with_its_ticks(commune: str, service: str) -> str:
 def choose_meals(commune: str, service: str) -> str | Response | tuple[str, int]:
     """Tick many boxes at once, turn to another month, or put the ticked meals into the basket."""
     ticked, code, bulk = _ticked_in_form(), _period_asked_for(), request.form.get("cocher")
+    if "attendre" in request.form:
+        return _wait(commune, service, ticked, code)
     if bulk or "aller" in request.form:
         with rows() as db:
             choice = _load(db, the_household_id(), commune, service, code, ticked, request_now())
@@ -301,11 +310,39 @@ def choose_meals(commune: str, service: str) -> str | Response | tuple[str, int]
         return _page(choice, sentences, to_basket=isinstance(refusal, PaymentUnderWay)), refusal.status
 
 
+def _wait(commune: str, service: str, ticked: set[Meal], code: str | None) -> str | tuple[str, int]:
+    """Put a child on the waiting list of a day; what is ticked stays ticked."""
+    household_id, now, meal = the_household_id(), request_now(), read_meal(request.form["attendre"])
+    if meal is None:
+        raise NotFound
+    problems, joined, status = [], None, 200
+    try:
+        with transaction() as db:
+            found = queries.find_place(db, household_id, commune, service, paris_day(now))
+            if found is None:
+                raise NotFound
+            place, _season, family = found
+            children = {child.id: child for child in family}
+            if meal.beneficiary_id not in children:
+                raise NotFound
+            waiting.join(db, household_id, the_visitor().account_id, place.service_id, children, meal, now)
+            joined = _(
+                "%(who)s est sur la liste d’attente du %(day)s.",
+                who=children[meal.beneficiary_id].name,
+                day=day_long(meal.day),
+            )
+    except (AlreadyWaiting, CannotWait) as refusal:
+        problems, status = [refusal.sentence], refusal.status
+    with rows() as db:
+        choice = _load(db, household_id, commune, service, code, ticked, now)
+    return _page(choice, problems, joined=joined), status
+
+
 def _last_week(db: Rows, choice: Choice) -> set[Meal]:
     """What the family had in the last week before today in which it had anything, of the last four."""
     monday = monday_of(choice.today)
     first, last = monday - timedelta(days=28), monday - timedelta(days=1)
-    _days, taken = queries.days_between(db, the_household_id(), choice.place.service_id, first, last)
+    _days, taken = queries.days_between(db, the_household_id(), choice.place.service_id, first, last, choice.now)
     meals = had(taken)
     newest = max((monday_of(meal.day) for meal in meals), default=None)
     return {meal for meal in meals if monday_of(meal.day) == newest}
@@ -376,7 +413,7 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
                 raise NotFound
             raise MealsRefused([_("L’inscription d’un bénéficiaire à ce service n’est pas ou plus validée.")])
         shared = any(child.shared for child in family)
-        days, taken = queries.days_between(db, household_id, place.service_id, first, last, shared)
+        days, taken = queries.days_between(db, household_id, place.service_id, first, last, now, shared)
         terms = queries.terms_of(db, household_id, place, children)
         lines, problems = choose(ticked, children, days, taken, terms, now)
         if problems:

@@ -190,7 +190,7 @@ def explain(service: str, days: int) -> None:
     except NotFound as missing:
         raise click.ClickException(_("Service inconnu : %(service)s.", service=service)) from missing
     click.echo(found.name)
-    for title, sentences in all_sentences(found.rules):
+    for title, sentences in all_sentences(found.rules, found.limited):
         click.echo(f"\n{title}")
         for sentence in sentences:
             click.echo(f"  {sentence}")

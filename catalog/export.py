@@ -8,14 +8,15 @@ import tomli_w
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from catalog.models import Closure, Commune, Regie, School, Service, Tariff, TariffPrice
+from catalog.models import Closure, Commune, Regie, School, SchoolLimit, Service, Tariff, TariffPrice
 from catalog.rules.deadlines import DeadlineRule, Limit, Part
-from catalog.rules.policies import Policies
+from catalog.rules.policies import OFFER_HOURS, Policies
 from catalog.rules.prices import Row, Surcharge, read_grid
 from catalog.schemas import WEEKDAYS
 from catalog.town import (
     ClosureEntry,
     CommuneEntry,
+    PlacesEntry,
     PriceEntry,
     RegieEntry,
     SchoolEntry,
@@ -87,6 +88,10 @@ def _service(service: ServiceEntry) -> dict[str, Any]:
         }
     if policies.freed:
         facts["freed"] = {"until": _rule(policies.freed)}
+    if policies.offer_hours != OFFER_HOURS:
+        facts["waiting"] = {"offer_hours": policies.offer_hours}
+    if service.places:
+        facts["places"] = [{"school": places.school, "capacity": places.capacity} for places in service.places]
     facts["closures"] = [_closure(closure) for closure in service.closures]
     facts["tariffs"] = [_tariff(tariff) for tariff in service.tariffs]
     return _given(facts)
@@ -197,6 +202,14 @@ def read_catalogue(db: Session, regie_slug: str) -> Town:
         .order_by(TariffPrice.valid_from),
         "tariff_id",
     )
+    limits: dict[int, list[PlacesEntry]] = defaultdict(list)
+    for service_id, school, capacity in db.execute(
+        select(SchoolLimit.service_id, School.name, SchoolLimit.capacity)
+        .join(School, School.id == SchoolLimit.school_id)
+        .where(SchoolLimit.service_id.in_(of_service))
+        .order_by(SchoolLimit.id)
+    ):
+        limits[service_id].append(PlacesEntry(school, capacity))
     return Town(
         RegieEntry(
             regie.slug,
@@ -221,7 +234,9 @@ def read_catalogue(db: Session, regie_slug: str) -> Town:
                 commune.address or "",
                 tuple(SchoolEntry(school.name, school.level) for school in schools[commune.id]),
                 tuple(
-                    _service_entry(service, closures[commune.id], tariffs[service.id], prices)
+                    _service_entry(
+                        service, closures[commune.id], tariffs[service.id], prices, tuple(limits[service.id])
+                    )
                     for service in services
                     if service.commune_id == commune.id
                 ),
@@ -240,7 +255,11 @@ def _by(db: Session, query: Any, name: str) -> defaultdict[int, list[Any]]:
 
 
 def _service_entry(
-    service: Service, closures: list[Closure], tariffs: list[Tariff], prices: Mapping[int, list[TariffPrice]]
+    service: Service,
+    closures: list[Closure],
+    tariffs: list[Tariff],
+    prices: Mapping[int, list[TariffPrice]],
+    places: tuple[PlacesEntry, ...],
 ) -> ServiceEntry:
     return ServiceEntry(
         service.slug,
@@ -273,6 +292,7 @@ def _service_entry(
             for tariff in tariffs
         ),
         _closure_entries(closures, service.id),
+        places,
     )
 
 

@@ -99,6 +99,18 @@ class Service(Row):
     )
 
 
+class SchoolLimit(Row):
+    """Meals a day that a service has for the pupils of one school."""
+
+    __tablename__ = "school_limits"
+
+    service_id: Mapped[int] = mapped_column(Key, ForeignKey("services.id"))
+    school_id: Mapped[int] = mapped_column(Key, ForeignKey("schools.id"))
+    capacity: Mapped[int]
+
+    __table_args__ = (UniqueConstraint("service_id", "school_id"), CheckConstraint("capacity > 0", name="capacity"))
+
+
 class Tariff(Row):
     """A situation that has its price at a service: "Résident commune", "Adulte"…"""
 
@@ -195,7 +207,7 @@ class ServiceDay(Row):
     closed_reason: Mapped[str | None] = mapped_column(String(120))
     capacity: Mapped[int | None]
     booked_count: Mapped[int] = mapped_column(default=0)
-    """Live reservations and holds; exact."""
+    """Live reservations, holds and places that are offered to the waiting list; exact."""
     book_deadline_at: Mapped[datetime]
     """The first instant at which booking is too late."""
     cancel_deadline_at: Mapped[datetime]
@@ -208,6 +220,27 @@ class ServiceDay(Row):
 
     __table_args__ = (
         UniqueConstraint("service_id", "day"),
+        CheckConstraint("booked_count >= 0 AND (capacity IS NULL OR booked_count <= capacity)", name="places"),
+    )
+
+
+class SchoolPlace(Row):
+    """The places of one school on a service day, where the service limits them; counted as the day's own are.
+
+    Whoever moves a count holds the lock on the day.
+    """
+
+    __tablename__ = "school_places"
+
+    service_day_id: Mapped[int] = mapped_column(Key, ForeignKey("service_days.id"))
+    school_id: Mapped[int] = mapped_column(Key, ForeignKey("schools.id"))
+    capacity: Mapped[int | None]
+    """Nothing once the service limits the school no longer."""
+    booked_count: Mapped[int] = mapped_column(default=0)
+    """Live reservations and holds of its pupils, and places that are offered to them; exact."""
+
+    __table_args__ = (
+        UniqueConstraint("service_day_id", "school_id"),
         CheckConstraint("booked_count >= 0 AND (capacity IS NULL OR booked_count <= capacity)", name="places"),
     )
 

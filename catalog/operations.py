@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import column, delete, func, insert, or_, select, table, update
+from sqlalchemy import column, delete, func, insert, or_, select, table, union_all, update
 from sqlalchemy.orm import Session
 
 from catalog.errors import ImportRefused
@@ -17,6 +17,8 @@ from catalog.models import (
     Holiday,
     Regie,
     School,
+    SchoolLimit,
+    SchoolPlace,
     SchoolYear,
     Service,
     ServiceDay,
@@ -27,7 +29,7 @@ from catalog.rules.days import Period, plan_days
 from catalog.rules.deadlines import Calendar, DeadlineRule, sentences
 from catalog.rules.policies import Policies, deadlines, policy_sentences, read_rules
 from catalog.rules.prices import amount_words, read_grid, row_words
-from catalog.town import CommuneEntry, PriceEntry, SchoolCalendar, ServiceEntry, TariffEntry, Town
+from catalog.town import CommuneEntry, PlacesEntry, PriceEntry, SchoolCalendar, ServiceEntry, TariffEntry, Town
 from shop.clock import paris_day
 from shop.database import Row
 from shop.french import day_long, day_plain, moment_short, plural
@@ -154,21 +156,24 @@ class _Import:
             },
         )
         schools = self._children(School, School.commune_id, row, School.name)
+        school_ids: dict[str, int] = {}
         for school in entry.schools:
             label = f"{entry.name} / {school.name}"
             key = {"commune_id": row.id, "name": school.name}
-            self._match(schools.pop(school.name, None), School, label, key, {"level": school.level})
+            known = schools.pop(school.name, None)
+            school_ids[school.name] = self._match(known, School, label, key, {"level": school.level}).id
         self._kept(f"{entry.name} / {name}" for name in schools)
 
         services = self._children(Service, Service.commune_id, row, Service.slug)
         for position, service in enumerate(entry.services):
-            self.service(row, entry, service, position, services.pop(service.slug, None))
+            found_service = self.service(row, entry, service, position, services.pop(service.slug, None))
+            self.places(found_service, f"{entry.name} / {service.name}", service.places, school_ids)
         self._kept(f"{entry.name} / {service.name}" for service in services.values())
         self.closures(row, None, entry.name, entry.closures)
 
     def service(
         self, commune: Commune, entry: CommuneEntry, service: ServiceEntry, position: int, found: Service | None
-    ) -> None:
+    ) -> Service:
         label = f"{entry.name} / {service.name}"
         row = self._match(
             found,
@@ -193,6 +198,23 @@ class _Import:
             self.tariff(row, f"{label} / {tariff.label}", tariff, rank, tariffs.pop(tariff.code, None))
         self._kept(f"{label} / {tariff.label}" for tariff in tariffs.values())
         self.closures(commune, row, label, service.closures)
+        return row
+
+    def places(
+        self, service: Service, label: str, entries: Iterable[PlacesEntry], school_ids: Mapping[str, int]
+    ) -> None:
+        """Limits of schools. Nothing refers to one: what the file no longer holds ends."""
+        known = self._children(SchoolLimit, SchoolLimit.service_id, service, SchoolLimit.school_id)
+        names = {key: name for name, key in school_ids.items()}
+        for entry in entries:
+            school_id = school_ids[entry.school]
+            named = _("%(label)s / places de %(school)s", label=label, school=entry.school)
+            key = {"service_id": service.id, "school_id": school_id}
+            self._match(known.pop(school_id, None), SchoolLimit, named, key, {"capacity": entry.capacity})
+        for school_id, left in known.items():
+            name = names.get(school_id) or self.db.scalar(select(School.name).where(School.id == school_id))
+            self.lines.append(_("- %(label)s / places de %(school)s", label=label, school=name))
+            self.db.delete(left)
 
     def tariff(self, service: Service, label: str, tariff: TariffEntry, position: int, found: Tariff | None) -> None:
         row = self._match(
@@ -519,7 +541,85 @@ def refresh_days(db: Session, service_id: int, from_day: date, until_day: date, 
         db.execute(insert(ServiceDay), added)
     if changed:
         db.execute(update(ServiceDay), changed)
+    _refresh_school_places(db, service_id, from_day, until_day, now)
     return RefreshReport(len(added), len(changed), tuple(moved))
+
+
+# The rooms of orders and baskets stand above this one: their tables are known by name only.
+_reservations = table("reservations", column("service_day_id"), column("school_id"), column("state"))
+_entries = table("waiting_entries", column("service_day_id"), column("school_id"), column("state"))
+
+
+def _refresh_school_places(db: Session, service_id: int, from_day: date, until_day: date, now: datetime) -> None:
+    """The places of schools on the days that can still be booked. The caller holds these days.
+
+    A limit that comes when meals are booked counts them; fewer places than are taken already means none left.
+    """
+    limits = dict(
+        db.execute(
+            select(SchoolLimit.school_id, SchoolLimit.capacity).where(SchoolLimit.service_id == service_id)
+        ).all()
+    )
+    ahead = (
+        ServiceDay.service_id == service_id,
+        ServiceDay.day.between(from_day, until_day),
+        ServiceDay.book_deadline_at > now,
+    )
+    rows = db.execute(
+        select(
+            SchoolPlace.id,
+            SchoolPlace.service_day_id,
+            SchoolPlace.school_id,
+            SchoolPlace.capacity,
+            SchoolPlace.booked_count,
+        )
+        .join(ServiceDay, ServiceDay.id == SchoolPlace.service_day_id)
+        .where(*ahead)
+        .order_by(SchoolPlace.id)
+        .with_for_update(key_share=True, of=SchoolPlace)
+    ).all()
+    if not limits and not rows:
+        return
+    changed = []
+    for row in rows:
+        limit = limits.get(row.school_id)
+        capacity = None if limit is None else max(limit, row.booked_count)
+        if capacity != row.capacity:
+            changed.append({"id": row.id, "capacity": capacity})
+    there = {(row.service_day_id, row.school_id) for row in rows}
+    days = db.scalars(select(ServiceDay.id).where(*ahead).order_by(ServiceDay.id)).all()
+    missing = [(day_id, school_id) for day_id in days for school_id in limits if (day_id, school_id) not in there]
+    taken = _taken_by_school(db, ahead) if missing else {}
+    added = [
+        {
+            "service_day_id": day_id,
+            "school_id": school_id,
+            "capacity": max(limits[school_id], taken.get((day_id, school_id), 0)),
+            "booked_count": taken.get((day_id, school_id), 0),
+        }
+        for day_id, school_id in missing
+    ]
+    if changed:
+        db.execute(update(SchoolPlace), changed)
+    if added:
+        db.execute(insert(SchoolPlace), added)
+
+
+def _taken_by_school(db: Session, ahead: Sequence[Any]) -> dict[tuple[int, int | None], int]:
+    """Places taken on these days, by day and school: booked, held or offered."""
+    places = union_all(
+        select(_reservations.c.service_day_id, _reservations.c.school_id).where(
+            _reservations.c.state.in_(("held", "confirmed"))
+        ),
+        select(_entries.c.service_day_id, _entries.c.school_id).where(_entries.c.state == "offered"),
+    ).subquery()
+    rows = db.execute(
+        select(places.c.service_day_id, places.c.school_id, func.count())
+        .join(ServiceDay, ServiceDay.id == places.c.service_day_id)
+        .where(*ahead)
+        .group_by(places.c.service_day_id, places.c.school_id)
+    )
+    return {(day_id, school_id): count for day_id, school_id, count in rows}
 
 
 _TOLD = ("is_open", "book_deadline_at", "late_deadline_at", "cancel_deadline_at", "freed_deadline_at")

@@ -1,7 +1,7 @@
 """Reads of the catalogue, as the public pages need them: a fixed number of statements, whatever there is to show."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from catalog.models import (
     Holiday,
     Regie,
     School,
+    SchoolLimit,
     SchoolYear,
     Service,
     ServiceDay,
@@ -190,6 +191,8 @@ class ServicePage:
     weekdays: str
     settlement: str
     capacity: int | None
+    school_limits: tuple[tuple[str, int], ...]
+    """Schools with places of their own: name, meals a day."""
     rules: tuple[RuleCard, ...]
     tariffs: tuple[TariffCard, ...]
     next_days: tuple[NextDay, ...]
@@ -267,6 +270,7 @@ def commune(db: Session, slug: str, now: datetime, today: date) -> CommunePage:
         raise NotFound
     commune_id, name, zone, accent, email, phone, address, regie = row
     years, closures = _calendar(db, commune_id, zone, today)
+    schools, limits = _schools(db, commune_id)
     return CommunePage(
         slug=slug,
         name=name,
@@ -276,25 +280,39 @@ def commune(db: Session, slug: str, now: datetime, today: date) -> CommunePage:
         phone=phone,
         address=address,
         regie=regie,
-        services=_services(db, commune_id, now, today),
-        schools=_schools(db, commune_id),
+        services=_services(db, commune_id, limits, now, today),
+        schools=schools,
         years=years,
         closures=closures,
     )
 
 
-def _schools(db: Session, commune_id: int) -> tuple[SchoolLine, ...]:
+def _schools(db: Session, commune_id: int) -> tuple[tuple[SchoolLine, ...], dict[int, list[tuple[str, int]]]]:
+    """The schools of a commune; the places that services keep for them, by service."""
     levels = {
         "nursery": _("maternelle"),
         "elementary": _("élémentaire"),
         "primary": _("maternelle et élémentaire"),
         "secondary": _("collège ou lycée"),
     }
-    rows = db.execute(select(School.name, School.level).where(School.commune_id == commune_id).order_by(School.name))
-    return tuple(SchoolLine(name, levels[level]) for name, level in rows)
+    rows = db.execute(
+        select(School.name, School.level, SchoolLimit.service_id, SchoolLimit.capacity)
+        .outerjoin(SchoolLimit, SchoolLimit.school_id == School.id)
+        .where(School.commune_id == commune_id)
+        .order_by(School.name, SchoolLimit.id)
+    )
+    schools: dict[str, SchoolLine] = {}
+    limits: dict[int, list[tuple[str, int]]] = defaultdict(list)
+    for name, level, service_id, capacity in rows:
+        schools[name] = SchoolLine(name, levels[level])
+        if service_id is not None:
+            limits[service_id].append((name, capacity))
+    return tuple(schools.values()), limits
 
 
-def _services(db: Session, commune_id: int, now: datetime, today: date) -> tuple[ServicePage, ...]:
+def _services(
+    db: Session, commune_id: int, limits: Mapping[int, list[tuple[str, int]]], now: datetime, today: date
+) -> tuple[ServicePage, ...]:
     rows = db.execute(
         select(
             Service.id,
@@ -327,7 +345,8 @@ def _services(db: Session, commune_id: int, now: datetime, today: date) -> tuple
                 weekdays=weekdays_phrase(weekdays),
                 settlement=row.settlement,
                 capacity=row.capacity,
-                rules=_rules(row, weekdays),
+                rules=_rules(row, weekdays, row.capacity is not None or row.id in limits),
+                school_limits=tuple(limits.get(row.id, ())),
                 tariffs=tuple(tariffs[row.id]),
                 next_days=tuple(next_days[row.id]),
                 menus=tuple(menus[row.id]),
@@ -336,12 +355,12 @@ def _services(db: Session, commune_id: int, now: datetime, today: date) -> tuple
     return tuple(pages)
 
 
-def _rules(row: Any, weekdays: Sequence[int]) -> tuple[RuleCard, ...]:
+def _rules(row: Any, weekdays: Sequence[int], limited: bool) -> tuple[RuleCard, ...]:
     rules = read_rules(row.book_rule, row.cancel_rule, row.policies)
     weeks = (usual_week(rules.booking, weekdays), usual_week(rules.cancel, weekdays))
     return tuple(
         RuleCard(title, tuple(words), tuple(weeks[place]) if place < len(weeks) else ())
-        for place, (title, words) in enumerate(all_sentences(rules))
+        for place, (title, words) in enumerate(all_sentences(rules, limited))
     )
 
 
@@ -573,6 +592,8 @@ class Explained:
 
     name: str
     rules: Rules
+    limited: bool
+    """Whether a day of it may be full."""
     days: Sequence[Any]
     """Day, whether it is open, why not, and its deadlines."""
 
@@ -580,7 +601,17 @@ class Explained:
 def explained(db: Session, commune_slug: str, service_slug: str, first: date, days: int) -> Explained:
     """The rules of a service and its days from `first` on. Raises `NotFound`."""
     row = db.execute(
-        select(Service.id, Service.name, Service.book_rule, Service.cancel_rule, Service.policies)
+        select(
+            Service.id,
+            Service.name,
+            Service.book_rule,
+            Service.cancel_rule,
+            Service.policies,
+            or_(
+                Service.capacity.is_not(None),
+                select(SchoolLimit.id).where(SchoolLimit.service_id == Service.id).exists(),
+            ).label("limited"),
+        )
         .join(Commune, Commune.id == Service.commune_id)
         .where(Commune.slug == commune_slug, Service.slug == service_slug)
     ).first()
@@ -599,4 +630,5 @@ def explained(db: Session, commune_slug: str, service_slug: str, first: date, da
         .where(ServiceDay.service_id == row.id, ServiceDay.day.between(first, first + timedelta(days=days - 1)))
         .order_by(ServiceDay.day)
     ).all()
-    return Explained(row.name, read_rules(row.book_rule, row.cancel_rule, row.policies), coming)
+    rules = read_rules(row.book_rule, row.cancel_rule, row.policies)
+    return Explained(row.name, rules, row.limited, coming)

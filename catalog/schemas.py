@@ -402,6 +402,19 @@ class FreedSchema(_Table):
     until = Deadline(required=True)
 
 
+class WaitingSchema(_Table):
+    """The waiting list of a day that is full: for how many hours a place is offered."""
+
+    offer_hours = Whole(1, 240, required=True)
+
+
+class PlacesSchema(_Table):
+    """How many meals a day there are for the pupils of one school."""
+
+    school = Text(120, required=True)
+    capacity = Whole(1, 100_000, required=True)
+
+
 class RefundOf(_Item):
     """What a cancelled meal gives back: "full", "none", or an amount; read into the word or cents."""
 
@@ -531,6 +544,8 @@ class ServiceSchema(_Table):
     weekdays = Several(Weekday(), required=True)
     settlement = Choice(SETTLEMENTS, required=True)
     capacity = Whole(1, 100_000)
+    places = _tables(PlacesSchema, load_default=list)
+    waiting = _table(WaitingSchema)
     booking = Deadline(required=True)
     cancel = Deadline(required=True)
     late = _table(LateSchema)
@@ -553,6 +568,7 @@ class ServiceSchema(_Table):
             _empty(data, "tariffs", _("il faut au moins un tarif")),
             _twins(data, "tariffs", "code"),
             _twins(data, "tariffs", "label"),
+            _twins(data, "places", "school"),
         )
 
     @validates_schema
@@ -585,7 +601,22 @@ class CommuneSchema(_Table):
 
     @validates_schema(skip_on_field_errors=False)
     def _distinct(self, data: Mapping[str, Any], **_more: Any) -> None:
-        _refuse(_twins(data, "schools", "name"), _twins(data, "services", "slug"))
+        _refuse(_twins(data, "schools", "name"), _twins(data, "services", "slug"), _places_of_nobody(data))
+
+
+def _places_of_nobody(data: Mapping[str, Any]) -> Faults:
+    """Places for a school that is none of the commune's."""
+    names = {school.get("name") for school in data.get("schools") or ()}
+    faults: dict[int, Any] = {}
+    for place, service in enumerate(data.get("services") or ()):
+        unknown = {
+            number: {"school": [_("« %(name)s » n’est pas une école de la commune", name=entry["school"])]}
+            for number, entry in enumerate(service.get("places") or ())
+            if "school" in entry and entry["school"] not in names
+        }
+        if unknown:
+            faults[place] = {"places": unknown}
+    return {"services": faults} if faults else {}
 
 
 class RegieSchema(_Table):

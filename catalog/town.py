@@ -51,6 +51,14 @@ class TariffEntry:
 
 
 @dataclass(frozen=True)
+class PlacesEntry:
+    """How many meals a day there are for the pupils of one school, known by its name."""
+
+    school: str
+    capacity: int
+
+
+@dataclass(frozen=True)
 class ServiceEntry:
     """A canteen or a childcare; weekdays count from 1 (Monday); no capacity means no limit."""
 
@@ -66,6 +74,7 @@ class ServiceEntry:
     description: str
     tariffs: tuple[TariffEntry, ...]
     closures: tuple[ClosureEntry, ...]
+    places: tuple[PlacesEntry, ...] = ()
 
     @property
     def rules(self) -> Rules:
@@ -276,6 +285,7 @@ def _service(found: dict[str, Any]) -> ServiceEntry:
         description=found["description"],
         tariffs=tuple(_tariff(tariff) for tariff in found["tariffs"]),
         closures=_closures(found["closures"]),
+        places=tuple(PlacesEntry(**places) for places in found["places"]),
     )
 
 

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from cart.queries import BasketMeal
 from cart.quotes import reasons
 from cart.rules import Stage, stages_of
-from checkout.rules import Problem, find_problems
+from checkout.rules import Problem, find_problems, is_kept
 from shop.french import day_long, day_plain, listing, month_name
 from shop.words import gettext as _
 
@@ -20,6 +20,8 @@ class MealLine:
     name: str
     cents: int
     problem: Problem | None
+    kept_until: datetime | None
+    """Until when a place of the waiting list is kept for it."""
 
 
 @dataclass
@@ -161,7 +163,13 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
         product.final += now >= meal.cancel_deadline_at
         who = f"{meal.first_name} {meal.last_name}"
         product.meals.append(
-            MealLine(meal.line_id, f"{who}, {day_long(meal.day)}", meal.quoted_cents, problems.get(meal.line_id))
+            MealLine(
+                meal.line_id,
+                f"{who}, {day_long(meal.day)}",
+                meal.quoted_cents,
+                problems.get(meal.line_id),
+                meal.kept_until if is_kept(meal, now) else None,
+            )
         )
         product.days_of.setdefault(who, []).append(meal.day)
     return BasketView(

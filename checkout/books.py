@@ -299,13 +299,64 @@ CHECKS = (
         """
         SELECT d.id FROM service_days d
         LEFT JOIN (
-            SELECT service_day_id, count(*) AS live FROM reservations
-            WHERE state IN ('held', 'confirmed') GROUP BY service_day_id
+            SELECT service_day_id, count(*) AS live FROM (
+                SELECT service_day_id FROM reservations WHERE state IN ('held', 'confirmed')
+                UNION ALL SELECT service_day_id FROM waiting_entries WHERE state = 'offered'
+            ) AS places GROUP BY service_day_id
         ) r ON r.service_day_id = d.id
         LEFT JOIN (
             SELECT service_day_id, count(*) AS shared FROM freed_meals WHERE state = 'held' GROUP BY service_day_id
         ) f ON f.service_day_id = d.id
         WHERE d.booked_count <> coalesce(r.live, 0) - coalesce(f.shared, 0) OR d.booked_count > d.capacity
+        """,
+    ),
+    Check(
+        6,
+        _("écoles dont le nombre de places prises un jour n’est pas exact, ou dépasse leur limite"),
+        """
+        SELECT s.id FROM school_places s
+        LEFT JOIN (
+            SELECT service_day_id, school_id, count(*) AS live FROM (
+                SELECT service_day_id, school_id FROM reservations WHERE state IN ('held', 'confirmed')
+                UNION ALL SELECT service_day_id, school_id FROM waiting_entries WHERE state = 'offered'
+            ) AS places GROUP BY service_day_id, school_id
+        ) r ON r.service_day_id = s.service_day_id AND r.school_id = s.school_id
+        LEFT JOIN (
+            SELECT f.service_day_id, g.school_id, count(*) AS shared
+            FROM freed_meals f JOIN reservations g ON g.id = f.reservation_id
+            WHERE f.state = 'held' GROUP BY f.service_day_id, g.school_id
+        ) f ON f.service_day_id = s.service_day_id AND f.school_id = s.school_id
+        WHERE s.booked_count <> coalesce(r.live, 0) - coalesce(f.shared, 0) OR s.booked_count > s.capacity
+        """,
+    ),
+    Check(
+        6,
+        _("enfants inscrits deux fois sur la liste d’attente d’un jour, ou dont la famille a déjà le repas"),
+        """
+        SELECT max(id) FROM waiting_entries WHERE state IN ('waiting', 'offered')
+        GROUP BY beneficiary_id, service_day_id HAVING count(*) > 1
+        UNION
+        SELECT w.id FROM waiting_entries w
+        JOIN reservations r ON r.beneficiary_id = w.beneficiary_id AND r.service_day_id = w.service_day_id
+         AND r.household_id = w.household_id AND r.state IN ('held', 'confirmed')
+        WHERE w.state IN ('waiting', 'offered')
+        """,
+    ),
+    Check(
+        6,
+        _("places de la liste d’attente dont l’offre, la fin ou la commande ne vont pas ensemble"),
+        """
+        SELECT w.id FROM waiting_entries w
+        LEFT JOIN orders o ON o.id = w.order_id
+        LEFT JOIN reservations r ON r.order_id = w.order_id AND r.beneficiary_id = w.beneficiary_id
+         AND r.service_day_id = w.service_day_id AND r.household_id = w.household_id
+        WHERE (w.state = 'taken') <> (r.id IS NOT NULL AND o.state IN ('pending', 'paid'))
+           OR (w.state = 'taken') <> (w.order_id IS NOT NULL)
+           OR (w.state IN ('waiting', 'offered')) <> (w.ended_at IS NULL)
+           OR (w.offered_at IS NULL) <> (w.offered_until IS NULL)
+           OR w.state IN ('offered', 'lapsed', 'declined') AND w.offered_until IS NULL
+           OR w.state = 'waiting' AND w.offered_until IS NOT NULL
+           OR w.offered_until < w.offered_at
         """,
     ),
     Check(
@@ -507,6 +558,8 @@ TABLES = (
     ("orders", _("commandes")),
     ("reservations", _("repas")),
     ("service_days", _("jours de service")),
+    ("school_places", _("jours d’une école")),
+    ("waiting_entries", _("inscriptions sur liste d’attente")),
     ("payments", _("paiements par carte")),
     ("ledger_accounts", _("comptes")),
     ("journal_entries", _("écritures")),

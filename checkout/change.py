@@ -223,7 +223,7 @@ def plan_change(db: Session, household_id: int, wish: Wish, now: datetime) -> Ch
     for key in wish.children - children.keys():
         children[key] = Child(key, owned[key].first_name, owned[key].last_name, ())
     shared = any(child.shared for child in family)
-    days, taken = days_between(db, household_id, place.service_id, wish.first, last, shared)
+    days, taken = days_between(db, household_id, place.service_id, wish.first, last, now, shared)
     stretch = {"household_id": household_id, "service_id": place.service_id, "first": wish.first, "last": last}
     ended, due, booked = _booked(db, stretch, wish, names, now)
     removed = {
@@ -378,7 +378,7 @@ def _is_done(plan: Change, seen: Seen) -> bool:
 
 
 UNAVAILABLE: tuple[CellState, ...] = (
-    *("full", "late", "closed", "no_tariff", "booked", "surcharge", "freed"),
+    *("full", "waiting", "late", "closed", "no_tariff", "booked", "surcharge", "freed"),
     *("there", "away", "away_booked"),
 )
 """States of which `why_not` says why a meal that was to be added is not."""

@@ -16,11 +16,12 @@ from sqlalchemy.orm import Session
 import orders.operations
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary
 from cart.queries import BasketMeal
-from catalog.models import Service, ServiceDay
+from catalog.models import SchoolPlace, Service, ServiceDay
 from checkout.entries import credit_entry
 from checkout.errors import CannotGiveBack, CannotKeep, PlaceJustTaken
 from checkout.rules import why_not_given_back
 from orders.models import FreedMeal, Order, Reservation
+from orders.operations import At
 from orders.queries import freed_state, reserved
 from shop.database import lock, reading, transaction
 from shop.errors import NotFound
@@ -124,6 +125,8 @@ class Offer(NamedTuple):
     regie_id: int
     household_id: int
     cents: int
+    school_id: int | None
+    """Among whose places it counts."""
     account_id: int
     """Who gave it back."""
     email: str
@@ -138,6 +141,7 @@ _OFFERS: Select[*tuple[Any, ...]] = (
         Order.regie_id,
         Reservation.household_id,
         Reservation.cents,
+        Reservation.school_id,
         FreedMeal.offered_by_id,
         Account.email,
     )
@@ -188,6 +192,19 @@ def take(db: Session, household_id: int, places: Sequence[Place]) -> list[Offer]
     return found
 
 
+def _pairs(offers: Sequence[Offer], places: Sequence[Place]) -> list[tuple[Offer, Place]]:
+    """Which meal stands in the place of which offer, the same each time."""
+    waiting: dict[int, list[Place]] = defaultdict(list)
+    for place in places:
+        waiting[place.service_day_id].append(place)
+    return [(offer, waiting[offer.service_day_id].pop()) for offer in offers]
+
+
+def schools_of(offers: Sequence[Offer], places: Sequence[Place]) -> list[At]:
+    """The schools at which the meals count: those of the children who have given their place."""
+    return [At(*place, offer.school_id) for offer, place in _pairs(offers, places)]
+
+
 def held_by(db: Session, order_id: int) -> list[Offer]:
     """Lock the freed meals that an order holds while its card payment is awaited. The caller holds the days."""
     theirs = select(Reservation.id).where(Reservation.order_id == order_id)
@@ -208,6 +225,24 @@ def pass_places(db: Session, freed_ids: Sequence[int], sign: int) -> None:
         update(ServiceDay)
         .where(ServiceDay.id.in_(days))
         .values(booked_count=ServiceDay.booked_count + sign * count)
+        .execution_options(synchronize_session=False)
+    )
+    of_school = (
+        select(func.count())
+        .select_from(FreedMeal)
+        .join(Reservation, Reservation.id == FreedMeal.reservation_id)
+        .where(
+            FreedMeal.service_day_id == SchoolPlace.service_day_id,
+            Reservation.school_id == SchoolPlace.school_id,
+            FreedMeal.id.in_(freed_ids),
+        )
+        .correlate(SchoolPlace)
+        .scalar_subquery()
+    )
+    db.execute(
+        update(SchoolPlace)
+        .where(SchoolPlace.service_day_id.in_(days))
+        .values(booked_count=SchoolPlace.booked_count + sign * of_school)
         .execution_options(synchronize_session=False)
     )
 
@@ -258,12 +293,9 @@ def note_takers(db: Session, order_id: int, offers: Sequence[Offer], places: Seq
         )
     )
     meals = {Place(beneficiary_id, day_id): (number, state) for beneficiary_id, day_id, number, state in rows}
-    waiting: dict[int, list[Place]] = defaultdict(list)
-    for place in places:
-        waiting[place.service_day_id].append(place)
     changes = []
-    for offer in offers:
-        number, state = meals[waiting[offer.service_day_id].pop()]
+    for offer, place in _pairs(offers, places):
+        number, state = meals[place]
         held = state == "held"
         changes.append(
             {

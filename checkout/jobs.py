@@ -2,7 +2,7 @@
 
 import structlog
 
-from checkout import books, call_off, freed
+from checkout import books, call_off, freed, waiting
 from shop.clock import request_now
 from shop.database import snapshot
 
@@ -17,6 +17,11 @@ def carry_out_call_offs() -> int:
 def lapse_freed_meals() -> int:
     """End the offers of meals that nobody took in time; how many."""
     return freed.lapse_due(request_now())
+
+
+def offer_places() -> int:
+    """Offer places that have come free to those who wait, and pass on those that nobody took."""
+    return waiting.make_offers(request_now())
 
 
 def verify_books() -> int:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from catalog.models import CallOff
-from checkout import queries
+from checkout import queries, waiting
 from checkout.basket import days_in_words
 from checkout.queries import OrderMeal
 from shop.french import day_long, moment, plural
@@ -93,6 +93,25 @@ def meals_cancelled(db: Session, facts: dict[str, Any]) -> Message:
         things=[f"{meal.first_name} {meal.last_name}, {day_long(meal.day)}" for meal in meals],
         facts=[(_("Recrédité sur votre porte-monnaie"), credit)],
         button=(link_to("wallet.statement"), _("Voir mes crédits")),
+    )
+    return write(sheet)
+
+
+def place_offered(db: Session, facts: dict[str, Any]) -> Message:
+    """A place of the waiting list is kept for the family."""
+    entry = waiting.get_entry(db, facts["entry_id"])
+    until = moment(entry.offered_until or entry.book_deadline_at)
+    sheet = Sheet(
+        subject=_("Une place pour %(who)s, %(day)s", who=entry.first_name, day=day_long(entry.day)),
+        first_name=None,
+        before=[
+            _("Une place s’est libérée : elle est gardée pour vous jusqu’au %(until)s.", until=until),
+            _("Ajoutez-la au panier et payez-la avant : après, elle passe à la famille suivante."),
+        ],
+        things=[f"{entry.name}, {day_long(entry.day)}"],
+        facts=[(_("Service"), entry.service_name), (_("Gardée jusqu’au"), until)],
+        button=(link_to("orders.waiting"), _("Prendre cette place")),
+        after=[_("Vous n’en avez plus besoin ? Renoncez-y sur la même page : une autre famille l’attend.")],
     )
     return write(sheet)
 
@@ -257,6 +276,7 @@ LETTERS: dict[str, Composer] = {
     "meals_called_off": meals_called_off,
     "picnics": picnics,
     "freed_taken": freed_taken,
+    "place_offered": place_offered,
     "child_sick": child_sick,
     "topped_up": topped_up,
     "late_payment": late_payment,

@@ -12,11 +12,12 @@ import cart.operations
 import orders.operations
 import payments.operations
 import wallet.operations
+from accounts.models import Beneficiary
 from cart.errors import PaymentUnderWay
 from cart.models import Basket, BasketLine
 from cart.queries import meals_of_basket
 from catalog.models import Regie, ServiceDay
-from checkout import freed
+from checkout import freed, waiting
 from checkout.errors import AlreadyBooked, BelowMinimum, PlaceJustTaken
 from checkout.rules import Draft, check_basket
 from orders.models import Order
@@ -131,6 +132,7 @@ _LINES = orders.operations.lines_from(
         bindparam("household_id", type_=Key),
         BasketLine.beneficiary_id,
         BasketLine.service_day_id,
+        Beneficiary.school_id,
         BasketLine.tariff_id,
         BasketLine.tariff_price_id,
         BasketLine.quoted_cents,
@@ -140,9 +142,13 @@ _LINES = orders.operations.lines_from(
         bindparam("state", type_=String),
     )
     .join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)
+    .join(Beneficiary, Beneficiary.id == BasketLine.beneficiary_id)
     .where(BasketLine.basket_id == bindparam("basket_id"))
     .order_by(BasketLine.service_day_id, BasketLine.beneficiary_id)
 )
+
+
+_FENCES = ("ck_service_days_places", "ck_school_places_places", "uq_orders_basket")
 
 
 def _lock_basket(db: Session, household_id: int, basket_id: int) -> str | None:
@@ -186,16 +192,26 @@ def _place(
         entries = freed.hand_over(db, offers, now)
     elif offers:
         freed.pass_places(db, [offer.id for offer in offers], -1)
+    waited = [meal.entry_id for meal in draft.meals if meal.entry_id is not None]
     try:
         order_id, number = orders.operations.place(db, order, now)
+        if waited:
+            # Before the order takes its places: one that was kept is counted once.
+            waiting.take(db, waited, order_id, now)
         orders.operations.place_lines(
-            db, _LINES, order_id, household_id=buyer.household_id, basket_id=draft.basket_id, state=state
+            db,
+            _LINES,
+            order_id,
+            at=freed.schools_of(offers, places),
+            household_id=buyer.household_id,
+            basket_id=draft.basket_id,
+            state=state,
         )
     except IntegrityError as error:
         # The locks above make these impossible; the constraints are the second fence, and they too end in a sentence.
         if violated(error) == "uq_reservations_live":
             raise AlreadyBooked from error
-        if violated(error) in ("ck_service_days_places", "uq_orders_basket"):
+        if violated(error) in _FENCES:
             raise PlaceJustTaken from error
         raise
     if offers:

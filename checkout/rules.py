@@ -1,7 +1,7 @@
 """Decisions of the checkout: values in, a value or a refusal out."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -47,18 +47,31 @@ def find_problems(meals: Sequence[BasketMeal], now: datetime) -> dict[int, Probl
     # Two prices or two approved enrolments for one line would come as two rows.
     times = Counter(meal.line_id for meal in meals)
     stages = stages_of(meals, now)
-    # A meal in the place of one that was given back takes no place of its own.
-    lines = {meal.line_id: meal for meal in meals if stages[meal.line_id] != "freed"}
-    wanted = Counter(meal.service_day_id for meal in lines.values())
+    # A meal in the place of one that was given back takes no place of its own; one that is kept for the child is counted.
+    lines = [meal for meal in {meal.line_id: meal for meal in meals}.values() if stages[meal.line_id] != "freed"]
+    wanted = Counter(meal.service_day_id for meal in lines if not is_kept(meal, now))
+    of_school = Counter((meal.service_day_id, meal.school_id) for meal in lines if not _is_kept_at_school(meal, now))
     for meal in meals:
-        stage = stages[meal.line_id]
-        problem = _problem(meal, now, stage, times[meal.line_id] > 1, wanted[meal.service_day_id])
+        numbers = wanted[meal.service_day_id], of_school[meal.service_day_id, meal.school_id]
+        problem = _problem(meal, now, stages[meal.line_id], times[meal.line_id] > 1, *numbers)
         if problem is not None:
             problems[meal.line_id] = problem
     return problems
 
 
-def _problem(meal: BasketMeal, now: datetime, stage: Stage, ambiguous: bool, wanted: int) -> Problem | None:
+def is_kept(meal: BasketMeal, now: datetime) -> bool:
+    """Whether a place of the waiting list is kept for the meal."""
+    return meal.kept_until is not None and now < meal.kept_until
+
+
+def _is_kept_at_school(meal: BasketMeal, now: datetime) -> bool:
+    """Whether it is kept among the places of the school to which the child goes now."""
+    return is_kept(meal, now) and meal.kept_school_id == meal.school_id
+
+
+def _problem(
+    meal: BasketMeal, now: datetime, stage: Stage, ambiguous: bool, wanted: int, of_school: int
+) -> Problem | None:
     if meal.booked_there:
         return Problem(_("L’autre parent a déjà réservé ce repas : retirez-le du panier."))
     if meal.reservation_id is not None:
@@ -103,12 +116,23 @@ def _problem(meal: BasketMeal, now: datetime, stage: Stage, ambiguous: bool, wan
         else:
             words = _("Le prix a changé : %(now)s au lieu de %(then)s.")
         return Problem(words % facts, "accept")
-    if stage != "freed" and meal.capacity is not None and meal.booked_count + wanted > meal.capacity:
-        left = max(meal.capacity - meal.booked_count, 0)
-        if left == 0:
-            return Problem(_("Il n’y a plus de place ce jour-là."), "another_day")
-        return Problem(_("Il ne reste que %(left)s place(s) ce jour-là.", left=left), "another_day")
+    if stage == "freed":
+        return None
+    if not is_kept(meal, now) and not still_free(meal.capacity, meal.booked_count, wanted):
+        if meal.kept_until is not None:
+            words = _("La place n’est plus gardée pour vous, et il n’y en a plus d’autre ce jour-là.")
+            return Problem(words, "another_day")
+        return _too_few(meal.capacity, meal.booked_count)
+    if not _is_kept_at_school(meal, now) and not still_free(meal.school_capacity, meal.school_booked_count, of_school):
+        return _too_few(meal.school_capacity, meal.school_booked_count)
     return None
+
+
+def _too_few(capacity: int | None, booked_count: int | None) -> Problem:
+    left = max((capacity or 0) - (booked_count or 0), 0)
+    if left == 0:
+        return Problem(_("Il n’y a plus de place ce jour-là."), "another_day")
+    return Problem(_("Il ne reste que %(left)s place(s) ce jour-là.", left=left), "another_day")
 
 
 def check_basket(meals: Sequence[BasketMeal], seen_cents: int | None, now: datetime) -> Draft:
@@ -130,9 +154,83 @@ def check_basket(meals: Sequence[BasketMeal], seen_cents: int | None, now: datet
     return Draft(meals[0].basket_id, meals[0].regie_id, tuple(meals), total, freed)
 
 
-def still_free(capacity: int | None, booked_count: int, wanted: int) -> bool:
-    """Whether `wanted` more places fit on a day."""
-    return capacity is None or booked_count + wanted <= capacity
+def still_free(capacity: int | None, booked_count: int | None, wanted: int) -> bool:
+    """Whether `wanted` more places fit on a day, or in a school's share of it."""
+    return capacity is None or (booked_count or 0) + wanted <= capacity
+
+
+class Waits(NamedTuple):
+    """An entry of a day's waiting list, and what decides about it."""
+
+    id: int
+    household_id: int
+    state: str
+    """ "waiting" or "offered"."""
+    offered_until: datetime | None
+    kept_school_id: int | None
+    """The school among whose places the offer counts."""
+    school_id: int | None
+    """The child's."""
+    entitled: bool
+    """Whether the child has an approved enrolment for that day."""
+    booked: bool
+    """Whether it has a meal on that day already."""
+    called_off: str | None
+    """The state of what the town hall has called off for it: "planned" may be taken back."""
+
+
+class Places(NamedTuple):
+    """A day as the waiting list sees it."""
+
+    is_open: bool
+    capacity: int | None
+    booked_count: int
+    book_deadline_at: datetime
+
+
+NextState = Literal["offered", "lapsed", "over"]
+
+
+def next_states(
+    day: Places,
+    schools: Mapping[int, tuple[int | None, int]],
+    waits: Sequence[Waits],
+    now: datetime,
+) -> dict[int, NextState]:
+    """Entry id → the state to which it moves now. What ends comes first, so that its place goes on to the next; then places
+    are offered in order of arrival. `schools`: capacity and places taken of each school that has its own.
+
+    Who waits for a place of a full school lets the others by. While a call-off may still be taken back nothing is offered to
+    those whom it concerns, and nobody loses the rank.
+    """
+    moved: dict[int, NextState] = {}
+    booked = day.booked_count
+    left = {key: None if capacity is None else capacity - taken for key, (capacity, taken) in schools.items()}
+    over = now >= day.book_deadline_at
+    for wait in waits:
+        off = wait.called_off == "done" or (not day.is_open and wait.called_off is None)
+        if wait.booked or not wait.entitled or off or (over and wait.state == "waiting"):
+            moved[wait.id] = "over"
+        elif over or (wait.offered_until is not None and now >= wait.offered_until):
+            moved[wait.id] = "lapsed"
+        if wait.id in moved and wait.state == "offered":
+            booked -= 1
+            _more(left, wait.kept_school_id, +1)
+    for wait in waits:
+        if wait.id in moved or wait.state == "offered" or wait.called_off or not day.is_open:
+            continue
+        of_school = left.get(wait.school_id) if wait.school_id is not None else None
+        if still_free(day.capacity, booked, 1) and (of_school is None or of_school > 0):
+            moved[wait.id] = "offered"
+            booked += 1
+            _more(left, wait.school_id, -1)
+    return moved
+
+
+def _more(left: dict[int, int | None], school_id: int | None, number: int) -> None:
+    places = left.get(school_id) if school_id is not None else None
+    if school_id is not None and places is not None:
+        left[school_id] = places + number
 
 
 def why_not_cancelled(state: str, who: str, day_words: str, deadline_at: datetime, now: datetime) -> str | None:

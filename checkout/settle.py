@@ -3,10 +3,11 @@
 Webhook, browser return and reconciler call the same `settle`, in any order, any number of times and at the same time.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import structlog
 from sqlalchemy import delete, func, select
@@ -20,8 +21,8 @@ from accounts.models import Account
 from cart.models import Basket, BasketLine
 from cart.queries import freed_for
 from cart.quotes import says
-from catalog.models import Regie, ServiceDay
-from checkout import freed
+from catalog.models import Regie, SchoolPlace, ServiceDay
+from checkout import freed, waiting
 from checkout.call_off import follow
 from checkout.place import order_letter
 from checkout.rules import still_free
@@ -182,9 +183,14 @@ def _pay_order(db: Session, payment: Payment, order: Order, now: datetime) -> Ou
         if order.basket_id is not None:
             cart.operations.set_state(db, order.basket_id, "converted", now)
         outcome: Outcome = "order_paid"
-    elif (places := _can_revive(db, order, now)) is not None:
+    elif (revival := _can_revive(db, order, now)) is not None:
+        places = revival.places
         offers = freed.take(db, order.household_id, places) if places else []
         credited = freed.hand_over(db, offers, now) if offers else []
+        if revival.entries:
+            waiting.take(db, revival.entries, order.id, now)
+        if offers:
+            orders.operations.count_at(db, order.id, freed.schools_of(offers, places))
         orders.operations.revive(db, order.id, now)
         if offers:
             freed.note_takers(db, order.id, offers, places, now)
@@ -200,11 +206,20 @@ def _pay_order(db: Session, payment: Payment, order: Order, now: datetime) -> Ou
     return outcome
 
 
-def _can_revive(db: Session, order: Order, now: datetime) -> list[freed.Place] | None:
-    """Whether every meal of a lapsed order may still be booked: place, deadline, right, not booked meanwhile, and not on a
-    day that both homes have given to the other meanwhile.
+class _Revival(NamedTuple):
+    """How a lapsed order finds its places again."""
 
-    The meals that may be because another family has given one back, or nothing when the order cannot be revived.
+    places: list[freed.Place]
+    """The meals that take the place of one that another family has given back."""
+    entries: list[int]
+    """The family's entries in waiting lists for its meals."""
+
+
+def _can_revive(db: Session, order: Order, now: datetime) -> _Revival | None:
+    """Whether every meal of a lapsed order may still be booked: place, deadline, right, not booked meanwhile, and not on a
+    day that both homes have given to the other meanwhile. A place that is kept for the family is its own.
+
+    How the places are found, or nothing when the order cannot be revived.
     """
     _lock_days(db, order)
     ordered_again = select(Order.id).where(Order.basket_id == order.basket_id, Order.state.in_(("pending", "paid")))
@@ -224,12 +239,19 @@ def _can_revive(db: Session, order: Order, now: datetime) -> list[freed.Place] |
             Reservation.beneficiary_id,
             Reservation.service_day_id,
             Reservation.basis,
-            func.count().over(partition_by=Reservation.service_day_id).label("wanted"),
+            SchoolPlace.capacity.label("school_capacity"),
+            SchoolPlace.booked_count.label("school_booked_count"),
+            Reservation.school_id,
             other.c.id.label("booked_meanwhile"),
             Enrolment.id.label("enrolment_id"),
         )
         .select_from(Reservation)
         .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
+        .outerjoin(
+            SchoolPlace,
+            (SchoolPlace.service_day_id == Reservation.service_day_id)
+            & (SchoolPlace.school_id == Reservation.school_id),
+        )
         .outerjoin(
             other,
             (other.c.beneficiary_id == Reservation.beneficiary_id)
@@ -249,20 +271,31 @@ def _can_revive(db: Session, order: Order, now: datetime) -> list[freed.Place] |
     ).all()
     if days_elsewhere(db, order.household_id, [(row.beneficiary_id, row.day) for row in rows]):
         return None
+    entries = waiting.entries_of(db, order.id)
+    wanted = Counter(row.service_day_id for row in rows)
+    wanted.subtract(entry.service_day_id for entry in entries if entry.offered)
+    wanted_at = Counter((row.service_day_id, row.school_id) for row in rows)
+    wanted_at.subtract((entry.service_day_id, entry.school_id) for entry in entries if entry.offered)
     if not all(
-        row.is_open and row.booked_meanwhile is None and row.enrolment_id is not None and _is_free(row, now)
+        row.is_open
+        and row.booked_meanwhile is None
+        and row.enrolment_id is not None
+        and _is_free(row, now, wanted[row.service_day_id], wanted_at[row.service_day_id, row.school_id])
         for row in rows
     ):
         return None
-    return [freed.Place(row.beneficiary_id, row.service_day_id) for row in rows if now >= row.book_deadline_at]
+    places = [freed.Place(row.beneficiary_id, row.service_day_id) for row in rows if now >= row.book_deadline_at]
+    return _Revival(places, [entry.id for entry in entries])
 
 
-def _is_free(row: Any, now: datetime) -> bool:
+def _is_free(row: Any, now: datetime, wanted: int, of_school: int) -> bool:
     """Whether there is a place for the meal; after the deadline one that was given back, which costs what was paid for it."""
     if now < row.book_deadline_at:
-        return still_free(row.capacity, row.booked_count, row.wanted)
+        return still_free(row.capacity, row.booked_count, wanted) and still_free(
+            row.school_capacity, row.school_booked_count, of_school
+        )
     limit = row.freed_deadline_at
-    return limit is not None and now < limit and row.freed >= row.wanted and not says(row.basis, "late")
+    return limit is not None and now < limit and row.freed >= wanted and not says(row.basis, "late")
 
 
 def _drop_from_baskets(db: Session, order: Order) -> None:
@@ -300,6 +333,7 @@ def _release(db: Session, order: Order, state: Literal["cancelled", "expired"], 
     orders.operations.release(db, order.id, now, state)
     if holds_freed:
         freed.release_held(db, order.id, now)
+    waiting.give_back(db, order.id, now)
     if order.basket_id is not None:
         cart.operations.set_state(db, order.basket_id, "open", now)
 

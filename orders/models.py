@@ -71,6 +71,8 @@ class Reservation(Row):
     household_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"))
     beneficiary_id: Mapped[int] = mapped_column(Key, ForeignKey("beneficiaries.id"))
     service_day_id: Mapped[int] = mapped_column(Key, ForeignKey("service_days.id"))
+    school_id: Mapped[int | None] = mapped_column(Key, ForeignKey("schools.id"))
+    """The child's school when it was sold: among whose places it counts, wherever the child goes later."""
     tariff_id: Mapped[int] = mapped_column(Key, ForeignKey("tariffs.id"))
     tariff_price_id: Mapped[int] = mapped_column(Key, ForeignKey("tariff_prices.id"))
     """The dated price it was sold at: why it cost what it cost."""

@@ -6,22 +6,23 @@ Callers hold the locks in the order that `shop.database.lock` names: the order's
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Insert, Integer, bindparam, func, insert, select, update
+from sqlalchemy import Insert, Integer, and_, bindparam, func, insert, literal_column, select, update
 from sqlalchemy.orm import Session
 
-from catalog.models import ServiceDay
+from catalog.models import SchoolPlace, ServiceDay
 from orders.models import Order, Reservation
 from orders.numbers import new_number
 from shop.database import AnySelect
-from shop.statements import is_one_of, run
+from shop.statements import is_one_of, run, run_all
 
 LINE_COLUMNS = (
     "order_id",
     "household_id",
     "beneficiary_id",
     "service_day_id",
+    "school_id",
     "tariff_id",
     "tariff_price_id",
     "cents",
@@ -77,9 +78,39 @@ def lines_from(lines: AnySelect) -> Insert:
     return insert(Reservation).from_select(list(LINE_COLUMNS), lines, include_defaults=False)
 
 
-def place_lines(db: Session, statement: Insert, order_id: int, **facts: Any) -> None:
-    """Write the order's reservations by a statement of `lines_from`, and take their places."""
+class At(NamedTuple):
+    """A meal of an order that counts at a school which may not be the child's."""
+
+    beneficiary_id: int
+    service_day_id: int
+    school_id: int | None
+
+
+_COUNTED_AT = (
+    update(Reservation)
+    .where(
+        Reservation.order_id == bindparam("of_order"),
+        Reservation.beneficiary_id == bindparam("of_child"),
+        Reservation.service_day_id == bindparam("on_day"),
+    )
+    .values(school_id=bindparam("at_school"))
+)
+
+
+def count_at(db: Session, order_id: int, meals: Sequence[At]) -> None:
+    """Let meals that take no place yet count at these schools: theirs was given back by a child who goes there."""
+    rows = [
+        {"of_order": order_id, "of_child": child_id, "on_day": day_id, "at_school": school_id}
+        for child_id, day_id, school_id in meals
+    ]
+    run_all(db, _COUNTED_AT, rows)
+
+
+def place_lines(db: Session, statement: Insert, order_id: int, at: Sequence[At] = (), **facts: Any) -> None:
+    """Write the order's reservations by a statement of `lines_from`, and take their places; as `at` says where it is not at
+    the child's own school."""
     run(db, statement, order_id=order_id, **facts)
+    count_at(db, order_id, at)
     _count_places(db, order_id, +1)
 
 
@@ -106,6 +137,13 @@ def revive(db: Session, order_id: int, now: datetime) -> None:
     _set_order(db, order_id, state="paid", paid_at=now, closed_at=None, basket_id=None)
 
 
+_BY_SCHOOL = (
+    # Named as text: what stands in RETURNING is not correlated by itself.
+    select(SchoolPlace.id).where(SchoolPlace.service_day_id == literal_column("service_days.id")).exists()
+)
+"""Whether a school has places of its own on the day: only then there is more to count."""
+
+
 def cancel_lines(db: Session, reservation_ids: Sequence[int], account_id: int, now: datetime) -> None:
     """Cancel confirmed reservations and give their places back."""
     counts = (
@@ -115,12 +153,15 @@ def cancel_lines(db: Session, reservation_ids: Sequence[int], account_id: int, n
         .scalar_subquery()
     )
     days = select(Reservation.service_day_id).where(Reservation.id.in_(reservation_ids))
-    db.execute(
+    by_school = db.scalars(
         update(ServiceDay)
         .where(ServiceDay.id.in_(days))
         .values(booked_count=ServiceDay.booked_count - counts)
+        .returning(_BY_SCHOOL)
         .execution_options(synchronize_session=False)
-    )
+    ).all()
+    if any(by_school):
+        _give_back_to_schools(db, reservation_ids)
     db.execute(
         update(Reservation)
         .where(Reservation.id.in_(reservation_ids))
@@ -129,22 +170,58 @@ def cancel_lines(db: Session, reservation_ids: Sequence[int], account_id: int, n
     )
 
 
+def _give_back_to_schools(db: Session, reservation_ids: Sequence[int]) -> None:
+    of_school = (
+        select(func.count())
+        .where(
+            Reservation.service_day_id == SchoolPlace.service_day_id,
+            Reservation.school_id == SchoolPlace.school_id,
+            Reservation.id.in_(reservation_ids),
+        )
+        .correlate(SchoolPlace)
+        .scalar_subquery()
+    )
+    days = select(Reservation.service_day_id).where(Reservation.id.in_(reservation_ids))
+    db.execute(
+        update(SchoolPlace)
+        .where(SchoolPlace.service_day_id.in_(days))
+        .values(booked_count=SchoolPlace.booked_count - of_school)
+        .execution_options(synchronize_session=False)
+    )
+
+
+_LIVE_LINES = and_(Reservation.order_id == bindparam("order_id"), is_one_of(Reservation.state, ["held", "confirmed"]))
+_SIGN = bindparam("sign", type_=Integer)
 _PLACES = (
     select(Reservation.service_day_id, func.count().label("places"))
-    .where(Reservation.order_id == bindparam("order_id"), is_one_of(Reservation.state, ["held", "confirmed"]))
+    .where(_LIVE_LINES)
     .group_by(Reservation.service_day_id)
     .subquery()
 )
 _COUNT_PLACES = (
     update(ServiceDay)
     .where(ServiceDay.id == _PLACES.c.service_day_id)
-    .values(booked_count=ServiceDay.booked_count + bindparam("sign", type_=Integer) * _PLACES.c.places)
+    .values(booked_count=ServiceDay.booked_count + _SIGN * _PLACES.c.places)
+    .returning(_BY_SCHOOL)
+)
+_OF_SCHOOLS = (
+    select(Reservation.service_day_id, Reservation.school_id, func.count().label("places"))
+    .where(_LIVE_LINES)
+    .group_by(Reservation.service_day_id, Reservation.school_id)
+    .subquery()
+)
+_COUNT_OF_SCHOOLS = (
+    update(SchoolPlace)
+    .where(SchoolPlace.service_day_id == _OF_SCHOOLS.c.service_day_id, SchoolPlace.school_id == _OF_SCHOOLS.c.school_id)
+    .values(booked_count=SchoolPlace.booked_count + _SIGN * _OF_SCHOOLS.c.places)
 )
 
 
 def _count_places(db: Session, order_id: int, sign: int) -> None:
-    """Add or take back the places of an order's live lines; the CHECK on the day refuses one place too many."""
-    run(db, _COUNT_PLACES, order_id=order_id, sign=sign)
+    """Add or take back the places of an order's live lines; the CHECKs refuse one place too many."""
+    days = run(db, _COUNT_PLACES, order_id=order_id, sign=sign)
+    if any(by_school for (by_school,) in days):
+        run(db, _COUNT_OF_SCHOOLS, order_id=order_id, sign=sign)
 
 
 def _set_lines(db: Session, order_id: int, before: str, after: str) -> None:

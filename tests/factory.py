@@ -14,6 +14,7 @@ Every helper leaves books that `checkout.books.check` finds in order.
 import hashlib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -26,12 +27,13 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from accounts.models import Account, Beneficiary, Household, HouseholdBeneficiary, HouseholdMember, StaffRole
-from cart.models import Basket, BasketLine
+from cart.models import Basket, BasketLine, WaitingEntry
 from catalog.models import (
     Closure,
     Commune,
     Regie,
     School,
+    SchoolPlace,
     SchoolYear,
     Service,
     ServiceDay,
@@ -326,6 +328,35 @@ class Town:
         with self.app.app_context(), transaction() as db:
             db.execute(update(ServiceDay).where(ServiceDay.id == service.day_ids[day]).values(**values))
 
+    def limit_school(self, service: ServiceFacts, day: date, capacity: int) -> None:
+        """Places of their own for the pupils of the commune's school, on a day on which none has a meal."""
+        school_id = self.communes[service.commune_slug].school_id
+        with self.app.app_context(), transaction() as db:
+            day_id = service.day_ids[day]
+            add(db, SchoolPlace, service_day_id=day_id, school_id=school_id, capacity=capacity, booked_count=0)
+
+    def another_school(self, commune: CommuneFacts, *beneficiary_ids: int) -> int:
+        """One more school of the commune, to which these children go from now on."""
+        with self.app.app_context(), transaction() as db:
+            number = next(self._numbers)
+            school_id = add(db, School, commune_id=commune.id, name=f"École {number}", level="elementary")
+            db.execute(update(Beneficiary).where(Beneficiary.id.in_(beneficiary_ids)).values(school_id=school_id))
+        return school_id
+
+    def wait(self, family: Family, service: ServiceFacts, day: date, child: int = 0) -> int:
+        """An entry of a child of the family (by its place among them) in the waiting list of a day."""
+        with self.app.app_context(), transaction() as db:
+            return add(
+                db,
+                WaitingEntry,
+                household_id=family.household_id,
+                beneficiary_id=family.beneficiary_ids[child],
+                service_day_id=service.day_ids[day],
+                account_id=family.account_id,
+                state="waiting",
+                asked_at=self.now,
+            )
+
     def change_price(self, service: ServiceFacts, cents: int) -> None:
         """The price of the tariff of the commune's families becomes `cents` (for every day, under the same number)."""
         with self.app.app_context(), transaction() as db:
@@ -468,8 +499,14 @@ class Town:
     def cancel(self, family: Family, reservation_id: int) -> None:
         """A cancelled meal, credited to the wallet."""
         with self.app.app_context(), transaction() as db:
-            order_id, day_id, cents, regie_id = db.execute(
-                select(Reservation.order_id, Reservation.service_day_id, Reservation.cents, Order.regie_id)
+            order_id, day_id, school_id, cents, regie_id = db.execute(
+                select(
+                    Reservation.order_id,
+                    Reservation.service_day_id,
+                    Reservation.school_id,
+                    Reservation.cents,
+                    Order.regie_id,
+                )
                 .join(Order, Order.id == Reservation.order_id)
                 .where(Reservation.id == reservation_id)
             ).one()
@@ -480,6 +517,11 @@ class Town:
             )
             db.execute(
                 update(ServiceDay).where(ServiceDay.id == day_id).values(booked_count=ServiceDay.booked_count - 1)
+            )
+            db.execute(
+                update(SchoolPlace)
+                .where(SchoolPlace.service_day_id == day_id, SchoolPlace.school_id == school_id)
+                .values(booked_count=SchoolPlace.booked_count - 1)
             )
             self._entry(
                 db,
@@ -548,12 +590,15 @@ class Town:
         children: Sequence[int],
         state: str,
     ) -> None:
+        query = select(Beneficiary.id, Beneficiary.school_id).where(Beneficiary.id.in_(children))
+        schools = {row.id: row.school_id for row in db.execute(query)}
         rows = [
             {
                 "order_id": order_id,
                 "household_id": family.household_id,
                 "beneficiary_id": child,
                 "service_day_id": service.day_ids[day],
+                "school_id": schools[child],
                 "tariff_id": service.tariff_id,
                 "tariff_price_id": service.price_id,
                 "cents": service.cents,
@@ -570,6 +615,12 @@ class Town:
             .where(ServiceDay.id.in_(service.ids(days)))
             .values(booked_count=ServiceDay.booked_count + len(children))
         )
+        for school_id, count in Counter(schools.values()).items():
+            db.execute(
+                update(SchoolPlace)
+                .where(SchoolPlace.service_day_id.in_(service.ids(days)), SchoolPlace.school_id == school_id)
+                .values(booked_count=SchoolPlace.booked_count + count)
+            )
 
     def _payment(
         self,

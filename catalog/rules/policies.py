@@ -42,6 +42,10 @@ class Sickness:
     """Whether a medical certificate is asked for."""
 
 
+OFFER_HOURS = 24
+"""How long a place that has come free is kept for who waits, where the service does not say."""
+
+
 @dataclass(frozen=True)
 class Policies:
     """How a service treats what is not booked and cancelled in time."""
@@ -54,6 +58,8 @@ class Policies:
     """What a meal costs the commune, in cents: no surcharge goes above it."""
     freed: DeadlineRule | None = None
     """Until when a meal that can no longer be cancelled may be given back to another family; nothing where it may not."""
+    offer_hours: int = OFFER_HOURS
+    """For how many hours a place is offered to a family of the waiting list; never longer than until the deadline."""
 
     def as_json(self) -> dict[str, Any]:
         """The policies as a service's row keeps them."""
@@ -68,6 +74,8 @@ class Policies:
             facts["cost_price"] = self.cost_price
         if self.freed:
             facts["freed"] = {"until": self.freed.as_json()}
+        if self.offer_hours != OFFER_HOURS:
+            facts["offer_hours"] = self.offer_hours
         return facts
 
     @classmethod
@@ -81,6 +89,7 @@ class Policies:
             Sickness(DeadlineRule.from_json(sickness.pop("announce")), **sickness) if sickness else None,
             facts.get("cost_price"),
             DeadlineRule.from_json(facts["freed"]["until"]) if "freed" in facts else None,
+            facts.get("offer_hours", OFFER_HOURS),
         )
 
     @classmethod
@@ -94,6 +103,7 @@ class Policies:
             Sickness(**sickness) if sickness else None,
             found.get("cost_price"),
             found["freed"]["until"] if found.get("freed") else None,
+            found["waiting"]["offer_hours"] if "waiting" in found else OFFER_HOURS,
         )
 
 
@@ -270,6 +280,16 @@ def freed_sentences(policies: Policies) -> list[str]:
     ]
 
 
+def waiting_sentences(policies: Policies) -> list[str]:
+    """What parents read about a day that is full."""
+    hours = plural(policies.offer_hours, _("heure"))
+    return [
+        _("Avant la date limite, inscrivez votre enfant sur la liste d’attente."),
+        _("Une place qui se libère vous est proposée par e-mail, dans l’ordre d’arrivée."),
+        _("Elle est gardée %(hours)s, et jamais après la date limite. Elle coûte le prix ordinaire.", hours=hours),
+    ]
+
+
 def policy_sentences(policies: Policies) -> list[str]:
     """Everything that is no deadline, as parents read it."""
     return [
@@ -278,12 +298,15 @@ def policy_sentences(policies: Policies) -> list[str]:
         *unbooked_sentences(policies),
         *sickness_sentences(policies),
         *freed_sentences(policies),
+        *([] if policies.offer_hours == OFFER_HOURS else waiting_sentences(policies)),
     ]
 
 
-def all_sentences(rules: Rules) -> Sequence[tuple[str, list[str]]]:
-    """Every rule as parents read it, by heading: what the service's page shows and a règlement may take over."""
+def all_sentences(rules: Rules, limited: bool) -> Sequence[tuple[str, list[str]]]:
+    """Every rule as parents read it, by heading: what the service's page shows and a règlement may take over. `limited` says
+    whether the service may be full."""
     policies = rules.policies
+    full = ((_("Jour complet"), waiting_sentences(policies)),) if limited else ()
     return (
         (_("Réserver"), [*sentences(rules.booking, _("Réservez")), _("Non payé = non réservé.")]),
         (_("Annuler"), [*sentences(rules.cancel, _("Annulez")), *credit_sentences(policies)]),
@@ -291,4 +314,5 @@ def all_sentences(rules: Rules) -> Sequence[tuple[str, list[str]]]:
         (_("Sans réservation"), unbooked_sentences(policies)),
         (_("Enfant malade"), sickness_sentences(policies)),
         *([(_("Repas rendu"), freed_sentences(policies))] if policies.freed else []),
+        *full,
     )

@@ -72,7 +72,7 @@ def _offer(db: Rows, link: WeekLink, places: Places, now: datetime) -> Offer:
         return offer
     first, last = min(day for _child, _service, day in link.meals), max(day for _child, _service, day in link.meals)
     shared = any(child.shared for _place, children in places.values() for child in children)
-    by_service = cart.queries.days_of_services(db, link.household_id, first, last, shared)
+    by_service = cart.queries.days_of_services(db, link.household_id, first, last, now, shared)
     rights = [right for _place, children in places.values() for child in children for right in child.rights]
     family = NOBODY
     if any(right.grid is not None for right in rights):

@@ -16,11 +16,12 @@ from sqlalchemy import Select, delete, insert, select, update
 
 from accounts.models import Account, AccountLink, HouseholdMember, RecoveryCode
 from accounts.queries import digest
-from cart.models import BasketLine
+from cart.models import BasketLine, WaitingEntry
 from catalog.models import Commune, Service, ServiceDay, TariffPrice
 from checkout.reminders.links import stop_url
 from checkout.reminders.models import Reminder
 from checkout.reminders.queries import mark_of
+from checkout.waiting import make_offers
 from demo.published import load_published
 from enrolments.models import Enrolment
 from homes.models import CustodySwap
@@ -141,6 +142,7 @@ def prepare(shop: Served) -> None:
     _fill(shop.client(OUTSIDER), AIGUILHE, 2)
     _calendar_of_every_cell(shop)
     _basket_of_every_problem(shop)
+    _waiting_list_of_every_state(shop)
     rich = shop.client(RICH)
     _fill(rich, "/reserver/polignac/cantine", 2)
     _pay(rich, "carte")
@@ -215,6 +217,32 @@ def _calendar_of_every_cell(shop: Served) -> None:
         db.execute(
             update(ServiceDay).where(of_day, ServiceDay.day == full_day).values(capacity=ServiceDay.booked_count)
         )
+
+
+def _waiting_list_of_every_state(shop: Served) -> None:
+    """Children who wait, for whom a place is kept (one of them in the basket), and one whose family has declined it."""
+    hand = shop.client(FOUR_CHILDREN)
+    month = f"{BLAVOZY}?periode=mois:2027-03"
+    codes = re.findall(r'name="repas" value="([^"]+)"', hand.client.get(month).text)
+    days = sorted({code.partition(".")[2] for code in codes})[:4]
+    children = sorted({code.partition(".")[0] for code in codes})
+    of_service = ServiceDay.service_id == _of_service("blavozy").scalar_subquery()
+    wanted = ServiceDay.day.in_(map(date.fromisoformat, days))
+    with shop.write() as db:
+        db.execute(update(ServiceDay).where(of_service, wanted).values(capacity=ServiceDay.booked_count))
+    for day in days:
+        for child in children[:2]:
+            hand.post(month, {"attendre": f"{child}.{day}"}, status=200)
+    with shop.write() as db:
+        free = ServiceDay.day.in_(map(date.fromisoformat, days[1:]))
+        db.execute(update(ServiceDay).where(of_service, free).values(capacity=ServiceDay.capacity + 1))
+    with shop.app.app_context():
+        make_offers(shop.clock.now())
+    with shop.read() as db:
+        query = select(WaitingEntry.id).where(WaitingEntry.state == "offered").order_by(WaitingEntry.id)
+        entries = list(db.scalars(query))
+    hand.post("/mes-reservations/attente/quitter", {"attente": str(entries[2])})
+    hand.post(month, {"repas": f"{children[0]}.{days[2]}", "ajouter": "1"})
 
 
 def _basket_of_every_problem(shop: Served) -> None:
@@ -1029,6 +1057,19 @@ def _no_more_meals(window: Window) -> None:
 
 page("reservations-en-cours", "/mes-reservations?mois=2026-12", RICH)
 page("reservations-plus-rien", "/mes-reservations", REVOKED)
+page("attente", "/mes-reservations/attente", FOUR_CHILDREN)
+page("attente-vide", "/mes-reservations/attente", BEGINNER)
+page("attente-calendrier", f"{BLAVOZY}?periode=mois:2027-03", FOUR_CHILDREN)
+page("attente-panier", "/panier", FOUR_CHILDREN)
+
+
+@state("attente-inscrit", FOUR_CHILDREN)
+def _on_the_list(window: Window) -> None:
+    window.go(f"{BLAVOZY}?periode=mois:2027-03")
+    window.page.locator("tbody input[name=repas]").first.check()
+    window.page.locator("button[name=attendre]").first.click()
+
+
 page("reservations-vide", "/mes-reservations?mois=2027-05", DUPONT)
 
 

@@ -13,9 +13,12 @@ from cart.rules import (
     Day,
     Meal,
     Right,
+    Taken,
     cell_state,
     choose,
     day_state,
+    had,
+    may_wait,
     read_meal,
     right_on,
     stages_of,
@@ -58,6 +61,17 @@ def child(*rights: Right, number: int = 12) -> Child:
         ({"taken": "basket", "now": DEADLINE}, "late"),
         ({"taken": "freed", "now": DEADLINE}, "basket"),
         ({"taken": "freed", "day": day(is_open=False), "now": DEADLINE}, "closed"),
+        ({"taken": "full"}, "full"),
+        ({"taken": "full", "has_right": False}, "no_tariff"),
+        ({"taken": "full", "now": DEADLINE}, "late"),
+        ({"taken": "waiting", "day": day(capacity=2, booked=2)}, "waiting"),
+        ({"taken": "waiting", "day": day(capacity=2, booked=1)}, "waiting"),
+        ({"taken": "waiting", "now": DEADLINE}, "late"),
+        ({"taken": "waiting", "day": day(is_open=False)}, "closed"),
+        ({"taken": "offered", "day": day(capacity=2, booked=2)}, "free"),
+        ({"taken": "offered", "day": day(capacity=3, booked=2)}, "free"),
+        ({"taken": "offered", "day": day(capacity=2, booked=2), "has_right": False}, "no_tariff"),
+        ({"taken": "offered", "day": day(capacity=2, booked=2), "now": DEADLINE}, "late"),
         ({"has_right": False}, "no_tariff"),
         ({"has_right": False, "day": day(capacity=0)}, "no_tariff"),
         ({"has_right": False, "now": DEADLINE}, "late"),
@@ -218,3 +232,17 @@ def test_periods_end_somewhere() -> None:
 )
 def test_until_the_holidays(start: date | None, end: date | None, last: date) -> None:
     assert until_the_holidays(date(2026, 11, 4), start, end) == last
+
+
+def test_one_may_wait_for_what_is_full_until_the_ordinary_deadline() -> None:
+    assert may_wait("full", True, DEADLINE, BEFORE)
+    assert not may_wait("full", True, DEADLINE, DEADLINE)
+    assert not may_wait("full", False, DEADLINE, BEFORE)
+    for state in ("free", "surcharge", "booked", "basket", "waiting", "late", "closed", "no_tariff"):
+        assert not may_wait(state, True, DEADLINE, BEFORE)
+
+
+def test_who_waits_does_not_eat_yet() -> None:
+    whats: tuple[Taken, ...] = ("booked", "basket", "off", "offered", "waiting", "full")
+    meals = {Meal(number, THURSDAY): what for number, what in enumerate(whats)}
+    assert had(meals) == {Meal(0, THURSDAY), Meal(1, THURSDAY)}

@@ -7,7 +7,7 @@ from flask import Flask
 
 from catalog.export import read_catalogue, write_town
 from catalog.operations import import_town
-from catalog.town import Town, read_town
+from catalog.town import PlacesEntry, Town, read_town
 from demo.files import the_town
 from demo.published import published_towns
 from shop.clock import StoppedClock
@@ -38,6 +38,33 @@ def test_import_export_import_changes_nothing(one: Town, write: OpenSession, clo
         again = read_town(write_town(read_catalogue(db, one.regie.slug)), "export.toml")
         assert not import_town(db, again, clock.now()).changed
         assert again == one
+
+
+@pytest.fixture
+def limited() -> Town:
+    """The demo town with places for two schools, and offers of six hours."""
+    town = replace(TOWNS["demo"], cases=())
+    commune = town.communes[0]
+    canteen = commune.services[0]
+    canteen = replace(
+        canteen,
+        places=tuple(PlacesEntry(school.name, 40) for school in commune.schools[:2]),
+        policies=replace(canteen.policies, offer_hours=6),
+    )
+    commune = replace(commune, services=(canteen, *commune.services[1:]))
+    return replace(town, communes=(commune, *town.communes[1:]))
+
+
+def test_places_of_schools_and_offers_go_out_and_come_back(
+    limited: Town, write: OpenSession, clock: StoppedClock
+) -> None:
+    assert read_town(write_town(limited), "export.toml") == limited
+    with write() as db:
+        import_town(db, limited, clock.now())
+    with write() as db:
+        again = read_town(write_town(read_catalogue(db, limited.regie.slug)), "export.toml")
+        assert again == limited
+        assert not import_town(db, again, clock.now()).changed
 
 
 def test_an_unknown_regie_is_a_sentence(app: Flask) -> None:

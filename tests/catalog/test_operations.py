@@ -8,12 +8,24 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from catalog.errors import ImportRefused
 from catalog.export import read_catalogue, write_town
-from catalog.models import Closure, Commune, Regie, School, SchoolYear, Service, ServiceDay, Tariff, TariffPrice
+from catalog.models import (
+    Closure,
+    Commune,
+    Regie,
+    School,
+    SchoolLimit,
+    SchoolPlace,
+    SchoolYear,
+    Service,
+    ServiceDay,
+    Tariff,
+    TariffPrice,
+)
 from catalog.operations import (
     FIELDS,
     describe_moved,
@@ -25,9 +37,10 @@ from catalog.operations import (
 )
 from catalog.rules.deadlines import DeadlineRule
 from catalog.rules.policies import Policies
-from catalog.town import ClosureEntry, PriceEntry, SchoolCalendar, Town, read_school_calendar, read_town
+from catalog.town import ClosureEntry, PlacesEntry, PriceEntry, SchoolCalendar, Town, read_school_calendar, read_town
+from checkout.waiting import turn
 from shop.database import Base
-from tests.conftest import as_typed
+from tests.conftest import BooksHold, as_typed
 from tests.factory import Town as FactoryTown
 
 DEMO = Path(__file__).parents[2] / "demo"
@@ -265,6 +278,69 @@ def test_fewer_places_than_are_taken_leave_none(opened: Open, town_file: Town) -
     with opened() as db:
         assert day_of(db, MONDAY).capacity == 12
         assert day_of(db, date(2026, 11, 24)).capacity == 10
+
+
+def places_on(db: Session, day: date) -> list[tuple[int | None, int]]:
+    rows = db.execute(
+        select(SchoolPlace.capacity, SchoolPlace.booked_count)
+        .join(ServiceDay, ServiceDay.id == SchoolPlace.service_day_id)
+        .where(ServiceDay.day == day, ServiceDay.service_id == canteen_id(db))
+    )
+    return [(capacity, booked) for capacity, booked in rows]
+
+
+def limited(town_file: Town, *capacities: int) -> Town:
+    """The canteen of Aiguilhe with places for its first schools."""
+    names = [school.name for school in town_file.communes[0].schools]
+    return aiguilhe(town_file, places=tuple(map(PlacesEntry, names, capacities)))
+
+
+def test_places_of_a_school_come_change_and_end(opened: Open, town_file: Town) -> None:
+    school = town_file.communes[0].schools[0].name
+    with opened() as db:
+        (line,) = import_town(db, limited(town_file, 40), NOW).lines
+        assert as_typed(line) == f"+ Aiguilhe / Cantine Aiguilhe / places de {school}"
+        assert not import_town(db, limited(town_file, 40), NOW).changed
+        refresh_days(db, canteen_id(db), MONDAY, date(2026, 11, 24), NOW)
+        assert places_on(db, MONDAY) == [(40, 0)]
+        (line,) = import_town(db, limited(town_file, 30), NOW).lines
+        assert "places : 40 → 30" in as_typed(line)
+        db.execute(update(SchoolPlace).values(booked_count=35))
+        refresh_days(db, canteen_id(db), MONDAY, MONDAY, NOW)
+        assert places_on(db, MONDAY) == [(35, 35)]
+        (line,) = import_town(db, town_file, NOW).lines
+        assert as_typed(line) == f"- Aiguilhe / Cantine Aiguilhe / places de {school}"
+        refresh_days(db, canteen_id(db), MONDAY, MONDAY, NOW)
+        assert places_on(db, MONDAY) == [(None, 35)]
+        assert not import_town(db, town_file, NOW).changed
+
+
+def test_a_day_whose_deadline_has_passed_gets_no_new_limit(opened: Open, town_file: Town) -> None:
+    with opened() as db:
+        refresh_days(db, canteen_id(db), MONDAY, MONDAY, NOW)
+        db.execute(update(ServiceDay).values(book_deadline_at=NOW))
+        import_town(db, limited(town_file, 40), NOW)
+        refresh_days(db, canteen_id(db), MONDAY, MONDAY, NOW)
+        assert places_on(db, MONDAY) == []
+
+
+def test_a_limit_that_comes_when_meals_are_booked_counts_them(
+    town: FactoryTown, write: Open, books_hold: BooksHold
+) -> None:
+    canteen = town.aiguilhe.canteen
+    family = town.family(children=2, balance_cents=5000)
+    day = canteen.open_days(town.now)[3]
+    town.paid_order(family, canteen, [day])
+    town.change_day(canteen, day, capacity=3)
+    waits = town.family(children=1)
+    town.wait(waits, canteen, day)
+    with write() as db:
+        turn(db, canteen.day_ids[day], town.now)
+        db.execute(insert(SchoolLimit).values(service_id=canteen.id, school_id=town.aiguilhe.school_id, capacity=1))
+        refresh_days(db, canteen.id, day, day, town.now)
+        found = db.execute(select(SchoolPlace.capacity, SchoolPlace.booked_count)).one()
+        assert tuple(found) == (3, 3)
+    books_hold()
 
 
 def test_closures_close_and_open_again(opened: Open, town_file: Town) -> None:

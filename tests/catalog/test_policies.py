@@ -253,7 +253,10 @@ def test_an_accepted_late_booking_closes_after_it_opens(
 
 
 def test_a_service_without_policies_says_so() -> None:
-    said = {title: [plain(words) for words in lines] for title, lines in all_sentences(Rules(FRIDAY, DAY_BEFORE))}
+    said = {
+        title: [plain(words) for words in lines]
+        for title, lines in all_sentences(Rules(FRIDAY, DAY_BEFORE), limited=False)
+    }
     assert said == {
         "Réserver": [
             "Réservez avant le vendredi 9 h pour les repas des sept jours qui suivent.",
@@ -275,7 +278,8 @@ def test_a_service_without_policies_says_so() -> None:
 def test_a_service_with_every_policy_says_them_all() -> None:
     policies = Policies(Late(SAME_DAY, HALF), Unbooked(Surcharge(price=1000), 2), 385, Sickness(SAME_DAY, 1, True), 720)
     said = {
-        title: [plain(words) for words in lines] for title, lines in all_sentences(Rules(FRIDAY, DAY_BEFORE, policies))
+        title: [plain(words) for words in lines]
+        for title, lines in all_sentences(Rules(FRIDAY, DAY_BEFORE, policies), limited=True)
     }
     assert said == {
         "Réserver": [
@@ -302,6 +306,11 @@ def test_a_service_with_every_policy_says_them_all() -> None:
             "Enfant malade : 1 jour de carence, puis les repas sont crédités.",
             "Prévenez le jour même, avant 9 h.",
             "Un certificat médical est demandé.",
+        ],
+        "Jour complet": [
+            "Avant la date limite, inscrivez votre enfant sur la liste d’attente.",
+            "Une place qui se libère vous est proposée par e-mail, dans l’ordre d’arrivée.",
+            "Elle est gardée 24 heures, et jamais après la date limite. Elle coûte le prix ordinaire.",
         ],
     }
 
@@ -363,7 +372,7 @@ def test_late_bookings_by_groups_of_weekdays_in_words() -> None:
 def test_giving_a_meal_back_in_words() -> None:
     assert freed_sentences(Policies()) == []
     rules = Rules(FRIDAY, DAY_BEFORE, Policies(freed=SAME_DAY))
-    (_title, said) = all_sentences(rules)[-1]
+    (_title, said) = all_sentences(rules, limited=False)[-1]
     assert [plain(words) for words in said] == [
         "Un repas qui ne peut plus être annulé peut être rendu : il reste dû, sauf si une autre famille le reprend.",
         "La première famille qui le demande hors délai le paie au prix ordinaire.",

@@ -10,6 +10,7 @@ from catalog.rules.deadlines import DeadlineRule
 from catalog.toml_lines import line_of, locate
 from catalog.town import (
     HolidayEntry,
+    PlacesEntry,
     PriceEntry,
     Town,
     read_school_calendar,
@@ -152,6 +153,45 @@ def test_a_tariff_is_refused(good: str, bad: str, field: str) -> None:
 def test_a_deadline_is_refused(rule: str, field: str) -> None:
     text = GOOD.replace('{ days_before = 2, counted = "serving", at = "10:00" }', rule)
     assert faults(text) == [(line(text, "booking"), f"communes[1].services[1].booking{field}")]
+
+
+SCHOOLS = """
+[[communes.schools]]
+name = "École du Rocher"
+level = "primary"
+
+[[communes.services]]"""
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ('places = [{ school = "École du Lac", capacity = 40 }]', "places[1].school"),
+        ('places = [{ school = "École du Rocher", capacity = 0 }]', "places[1].capacity"),
+        ('places = [{ school = "École du Rocher" }]', "places[1].capacity"),
+        ("places = [{ capacity = 40 }]", "places[1].school"),
+        (
+            'places = [{ school = "École du Rocher", capacity = 1 }, { school = "École du Rocher", capacity = 2 }]',
+            "places[2].school",
+        ),
+        ("waiting = { offer_hours = 0 }", "waiting.offer_hours"),
+        ("waiting = { offer_hours = 241 }", "waiting.offer_hours"),
+        ("waiting = {}", "waiting.offer_hours"),
+        ("waiting = { hours = 2, offer_hours = 2 }", "waiting.hours"),
+    ],
+)
+def test_places_and_offers_are_refused_where_they_are_wrong(more: str, field: str) -> None:
+    text = GOOD.replace("[[communes.services]]", SCHOOLS.lstrip(), 1).replace("booking =", f"{more}\nbooking =", 1)
+    assert faults(text) == [(line(text, more.split(" ")[0]), f"communes[1].services[1].{field}")]
+
+
+def test_places_of_a_school_and_offers_are_read() -> None:
+    more = 'places = [{ school = "École du Rocher", capacity = 40 }]\nwaiting = { offer_hours = 6 }'
+    text = GOOD.replace("[[communes.services]]", SCHOOLS.lstrip(), 1).replace("booking =", f"{more}\nbooking =", 1)
+    service = read_town(text, "town.toml").communes[0].services[0]
+    assert (service.places, service.policies.offer_hours) == ((PlacesEntry("École du Rocher", 40),), 6)
+    plain = read_town(GOOD, "town.toml").communes[0].services[0]
+    assert (plain.places, plain.policies.offer_hours) == ((), 24)
 
 
 def test_the_same_name_twice_is_refused_where_it_comes_again() -> None:

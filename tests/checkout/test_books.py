@@ -7,11 +7,13 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
-from checkout import books, call_off
+from catalog.models import SchoolPlace
+from checkout import books, call_off, waiting
 from checkout.call_off import Affected, Plan, Scope
+from checkout.place import Buyer, pay_from_wallet
 from orders.models import FreedMeal
 from shop import audit
 from tests.conftest import OpenSession, as_typed
@@ -161,6 +163,32 @@ PLANTS: dict[str, list[str]] = {
         ANOTHER_FREED.format(givers="SELECT reservation_id AS giver FROM freed_meals", state="offered", taker="NULL"),
         ANOTHER_FREED.format(givers="SELECT 1 AS giver UNION SELECT 3", state="held", taker="2"),
         "UPDATE freed_meals SET state = 'held', taker_id = reservation_id",
+        "DELETE FROM waiting_entries WHERE state = 'offered'",
+    ],
+    "écoles dont le nombre de places prises un jour n’est pas exact, ou dépasse leur limite": [
+        "UPDATE school_places SET booked_count = booked_count + 1",
+        "UPDATE school_places SET booked_count = 0 WHERE booked_count > 0",
+        "UPDATE school_places SET capacity = 1 WHERE booked_count > 1",
+        "UPDATE waiting_entries SET school_id = NULL WHERE state = 'offered'",
+        "UPDATE reservations SET school_id = NULL WHERE state = 'confirmed'",
+    ],
+    "enfants inscrits deux fois sur la liste d’attente d’un jour, ou dont la famille a déjà le repas": [
+        (
+            "INSERT INTO waiting_entries SELECT 999, household_id, beneficiary_id, service_day_id, account_id, state,"
+            " asked_at, offered_at, offered_until, school_id, ended_at, order_id FROM waiting_entries"
+            " WHERE state = 'waiting'"
+        ),
+        "UPDATE waiting_entries SET state = 'waiting', ended_at = NULL WHERE state = 'taken'",
+    ],
+    "places de la liste d’attente dont l’offre, la fin ou la commande ne vont pas ensemble": [
+        "UPDATE waiting_entries SET order_id = NULL WHERE state = 'taken'",
+        "UPDATE waiting_entries SET order_id = 1 WHERE state = 'taken'",
+        "UPDATE waiting_entries SET state = 'lapsed' WHERE state = 'taken'",
+        "UPDATE waiting_entries SET state = 'taken' WHERE state = 'waiting'",
+        "UPDATE waiting_entries SET ended_at = NULL WHERE state = 'taken'",
+        "UPDATE waiting_entries SET offered_until = NULL WHERE state = 'offered'",
+        "UPDATE waiting_entries SET offered_at = NULL WHERE state = 'offered'",
+        "UPDATE waiting_entries SET state = 'offered' WHERE state = 'waiting'",
     ],
     "repas dont l’état ne va pas avec celui de la commande": [
         "UPDATE reservations SET state = 'released' WHERE id = 2",
@@ -221,7 +249,7 @@ PLANTS: dict[str, list[str]] = {
 @pytest.fixture
 def busy_town(town: Town, write: OpenSession) -> Town:
     """Two families: orders paid from the wallet, paid by card, awaited; a cancelled meal, one that is given back; an open
-    basket; an outing; an audit trail."""
+    basket; an outing; an audit trail. A full day: a place of the waiting list that is taken, one offered, one awaited."""
     family, other = town.family(balance_cents=5000), town.family(balance_cents=2000)
     days = town.aiguilhe.canteen.open_days(town.now)
     order_id = town.paid_order(family, town.aiguilhe.canteen, days[:2])
@@ -234,6 +262,22 @@ def busy_town(town: Town, write: OpenSession) -> Town:
         plan = Plan(outing, "outing", "Sortie au lac.")
         called_off = call_off.plan(db, plan, Affected(0, 0, 0), clerk.account_id, town.now)
     given = town.reservation_ids(paid)[-1]
+    full = days[11]
+    town.limit_school(town.aiguilhe.canteen, full, 3)
+    town.paid_order(family, town.aiguilhe.canteen, [full], settlement="card")
+    first, second, third = (town.family(children=1, balance_cents=1000) for _ in range(3))
+    for waits in (first, second):
+        town.wait(waits, town.aiguilhe.canteen, full)
+    with write() as db:
+        waiting.turn(db, town.aiguilhe.canteen.day_ids[full], town.now)
+    town.change_day(town.aiguilhe.canteen, full, capacity=4)
+    with write() as db:
+        db.execute(update(SchoolPlace).values(capacity=4))
+        waiting.turn(db, town.aiguilhe.canteen.day_ids[full], town.now)
+    town.wait(third, town.aiguilhe.canteen, full)
+    basket_id = town.basket(first, town.aiguilhe.canteen, [full])
+    with write() as db:
+        pay_from_wallet(db, Buyer(first.household_id, first.account_id, first.email), basket_id, None, town.now)
     with write() as db:
         facts = {"service_day_id": town.aiguilhe.canteen.day_ids[days[2]], "offered_by_id": other.account_id}
         add(db, FreedMeal, reservation_id=given, state="offered", offered_at=town.now, **facts)
@@ -344,7 +388,7 @@ def test_a_broken_audit_chain_is_found(busy_town: Town, app: Flask) -> None:
 def test_the_command_says_what_it_checked(busy_town: Town, app: Flask) -> None:
     result = app.test_cli_runner().invoke(args=["books", "check"])
     assert result.exit_code == 0, result.output
-    assert "14  repas" in result.output
+    assert "17  repas" in result.output
     assert "ok  1" in result.output
     assert "Les comptes sont justes" in result.output
 

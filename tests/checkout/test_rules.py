@@ -9,7 +9,15 @@ from cart.queries import BasketMeal
 from cart.quotes import Quote
 from checkout.basket import baskets, days_in_words
 from checkout.errors import BasketRefused, EmptyBasket, TotalChanged
-from checkout.rules import check_basket, find_problems, why_not_cancelled, why_not_given_back
+from checkout.rules import (
+    Places,
+    Waits,
+    check_basket,
+    find_problems,
+    next_states,
+    why_not_cancelled,
+    why_not_given_back,
+)
 from tests.conftest import as_typed
 
 DEADLINE = datetime(2026, 11, 3, 9, tzinfo=UTC)
@@ -228,3 +236,127 @@ def test_why_a_meal_is_not_given_back(state: str, seconds: int, limit: int | Non
     until = None if limit is None else DEADLINE + timedelta(seconds=limit)
     why = why_not_given_back(state, DEADLINE, until, DEADLINE + timedelta(seconds=seconds))
     assert why is None if words is None else why is not None and words in why
+
+
+# --- places that are kept, places of a school ---
+
+FULL = {"capacity": 2, "booked_count": 2}
+LATER = BEFORE + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        (FULL, "Il n’y a plus de place ce jour-là."),
+        ({"capacity": 2, "booked_count": 1}, None),
+        (FULL | {"kept_until": LATER}, None),
+        (
+            FULL | {"kept_until": BEFORE},
+            "La place n’est plus gardée pour vous, et il n’y en a plus d’autre ce jour-là.",
+        ),
+        ({"capacity": 2, "booked_count": 1, "kept_until": BEFORE}, None),
+        ({"school_id": 3, "school_capacity": 2, "school_booked_count": 2}, "Il n’y a plus de place ce jour-là."),
+        ({"school_id": 3, "school_capacity": 2, "school_booked_count": 1}, None),
+        (
+            {
+                "school_id": 3,
+                "school_capacity": 2,
+                "school_booked_count": 2,
+                "kept_until": LATER,
+                "kept_school_id": 3,
+            },
+            None,
+        ),
+        (
+            {
+                "school_id": 3,
+                "school_capacity": 2,
+                "school_booked_count": 2,
+                "kept_until": LATER,
+                "kept_school_id": 4,
+            },
+            "Il n’y a plus de place ce jour-là.",
+        ),
+    ],
+)
+def test_a_place_that_is_kept_is_its_familys_and_a_school_may_be_full(facts: dict[str, Any], words: str | None) -> None:
+    found = find_problems([meal(**facts)], BEFORE)
+    assert {key: as_typed(problem.sentence) for key, problem in found.items()} == ({1: words} if words else {})
+
+
+def test_a_kept_place_serves_one_child_alone() -> None:
+    kept = meal(capacity=3, booked_count=2, kept_until=LATER, entry_id=8)
+    others = [meal(capacity=3, booked_count=2, line_id=2, beneficiary_id=13)]
+    assert find_problems([kept, *others], BEFORE) == {}
+    others.append(meal(capacity=3, booked_count=2, line_id=3, beneficiary_id=14))
+    assert set(find_problems([kept, *others], BEFORE)) == {2, 3}
+
+
+def test_siblings_of_one_school_count_together_and_of_two_apart() -> None:
+    places = {"school_capacity": 3, "school_booked_count": 2}
+    here = [meal(**places, school_id=3, line_id=number, beneficiary_id=number) for number in (1, 2)]
+    assert set(find_problems(here, BEFORE)) == {1, 2}
+    assert find_problems([here[0], meal(**places, school_id=4, line_id=2, beneficiary_id=2)], BEFORE) == {}
+
+
+# --- the turn of a waiting list ---
+
+
+def waits(number: int, **changes: Any) -> Waits:
+    facts: dict[str, Any] = {
+        "household_id": number,
+        "state": "waiting",
+        "offered_until": None,
+        "kept_school_id": None,
+        "school_id": None,
+        "entitled": True,
+        "booked": False,
+        "called_off": None,
+    }
+    return Waits(number, **{**facts, **changes})
+
+
+def offered(number: int, until: datetime, **changes: Any) -> Waits:
+    return waits(number, state="offered", offered_until=until, **changes)
+
+
+def turn(
+    queue: list[Waits],
+    free: int = 1,
+    schools: dict[int, tuple[int | None, int]] | None = None,
+    now: datetime = BEFORE,
+    is_open: bool = True,
+) -> dict[int, str]:
+    held = sum(entry.state == "offered" for entry in queue)
+    return dict(next_states(Places(is_open, held + free, held, DEADLINE), schools or {}, queue, now))
+
+
+@pytest.mark.parametrize(
+    ("queue", "more", "moved"),
+    [
+        ([waits(1), waits(2)], {}, {1: "offered"}),
+        ([waits(1), waits(2)], {"free": 2}, {1: "offered", 2: "offered"}),
+        ([waits(1)], {"free": 0}, {}),
+        ([], {}, {}),
+        ([offered(1, LATER), waits(2)], {"free": 0}, {}),
+        ([offered(1, BEFORE), waits(2), waits(3)], {"free": 0}, {1: "lapsed", 2: "offered"}),
+        ([offered(1, LATER), waits(2)], {"free": 0, "now": DEADLINE}, {1: "lapsed", 2: "over"}),
+        ([waits(1, entitled=False), waits(2)], {}, {1: "over", 2: "offered"}),
+        ([waits(1, booked=True), waits(2)], {}, {1: "over", 2: "offered"}),
+        ([offered(1, LATER, booked=True), waits(2)], {"free": 0}, {1: "over", 2: "offered"}),
+        ([waits(1, called_off="planned"), waits(2)], {}, {2: "offered"}),
+        ([waits(1, called_off="done"), waits(2)], {}, {1: "over", 2: "offered"}),
+        ([waits(1, called_off="planned"), offered(2, LATER, called_off="planned")], {"is_open": False}, {}),
+        ([waits(1), offered(2, LATER)], {"is_open": False}, {1: "over", 2: "over"}),
+        ([waits(1, school_id=3), waits(2, school_id=4)], {"schools": {3: (5, 5)}}, {2: "offered"}),
+        ([waits(1, school_id=3), waits(2, school_id=4)], {"schools": {3: (None, 5)}}, {1: "offered"}),
+        ([waits(1, school_id=3), waits(2, school_id=3)], {"free": 2, "schools": {3: (5, 4)}}, {1: "offered"}),
+        (
+            [offered(1, BEFORE, kept_school_id=3, school_id=4), waits(2, school_id=3)],
+            {"free": 0, "schools": {3: (5, 5)}},
+            {1: "lapsed", 2: "offered"},
+        ),
+    ],
+)
+def test_the_next_states_of_a_waiting_list(queue: list[Waits], more: dict[str, Any], moved: dict[int, str]) -> None:
+    assert turn(queue, **more) == moved

@@ -127,7 +127,9 @@ POLICY = """
     GET  orders.history                         parents
     GET  orders.order                           parents
     GET  orders.order_calendar                  parents
+    POST orders.leave_waiting_list              parents
     GET  orders.reservations                    parents
+    GET  orders.waiting                         parents
     GET  pages.alive                            everybody
     GET  pages.personal_data                    everybody
     POST pages.policy_report                    everybody

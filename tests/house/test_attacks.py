@@ -51,11 +51,11 @@ FIELDS = [
     *("rows-0-school_id", "rows-0-diet", "tariff", "school_year", "beneficiaries", "message", "number", "expiry"),
     *("test_card", "answer", "terms", "coches", "value", "valid_from", "valid_until", "semaines", "enfant", "du", "au"),
     *("annee", "quoi", "vu"),
-    *("reponse", "rappel"),
+    *("reponse", "rappel", "attente"),
     *("even_weeks", "holidays", "starts_on", "swap_from", "swap_until", "swap_home"),
 ]
 BUTTONS = {
-    "cart.choose_meals": ("aller", "cocher"),
+    "cart.choose_meals": ("aller", "cocher", "attendre"),
     "accounts.sign_up_family": ("add", "remove"),
     "backoffice.decide": ("only",),
 }

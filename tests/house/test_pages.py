@@ -157,6 +157,7 @@ def world(town: Town, write: OpenSession) -> World:
         "token": "x" * 43,
         "session_id": 1,
         "call_off_id": called_off,
+        "entry_id": town.wait(family, town.aiguilhe.canteen, days[7]),
         "leave_id": leave_id,
         "reservation_id": town.reservation_ids(order_id)[0],
         "basket_id": basket_id,

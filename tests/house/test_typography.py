@@ -215,6 +215,7 @@ def test_no_line_of_a_letter_begins_or_ends_with_the_wrong_mark(
             "reservation_id": reservations[0],
             "call_off_id": world.samples["call_off_id"],
             "leave_id": 1,
+            "entry_id": world.samples["entry_id"],
             "credited": reservations,
             "due": reservations,
             "paper": True,
