@@ -19,6 +19,7 @@ import accounts.queries
 import accounts.views
 import backoffice.call_off_views
 import backoffice.meal_views
+import backoffice.roll_call_views
 import backoffice.views
 import cart.models
 import cart.views

@@ -73,18 +73,18 @@ _VISITOR = (
 )
 
 
-def visitor_finder(balance: ScalarSelect[int], basket_meals: ScalarSelect[int]) -> FindVisitor:
+def visitor_finder(balance: ScalarSelect[int], basket_meals: ScalarSelect[int], due: ScalarSelect[int]) -> FindVisitor:
     """A function that finds who holds the session of a key, if it is still good. One statement: every page asks it.
 
-    The two columns, correlated to `HouseholdMember`, say what the header shows; rooms above know them.
+    The three columns, correlated to `HouseholdMember`, say what the header shows and what is due; rooms above know them.
     """
-    query = _VISITOR.add_columns(balance, basket_meals).where(LoginSession.token_hash == bindparam("token_hash"))
+    query = _VISITOR.add_columns(balance, basket_meals, due).where(LoginSession.token_hash == bindparam("token_hash"))
 
     def find(db: Rows, token: str, now: datetime) -> Visitor | None:
         row = run(db, query, token_hash=digest(token)).first()
         if row is None:
             return None
-        *facts, second_factor_at, ended_at, expires_at, balance_cents, meals = row
+        *facts, second_factor_at, ended_at, expires_at, balance_cents, meals, due_cents = row
         session_id, account_id, household_id, state, email, title, first_name, last_name, staff = facts
         if ended_at is not None or expires_at <= now or state == "closed":
             return None
@@ -102,6 +102,7 @@ def visitor_finder(balance: ScalarSelect[int], basket_meals: ScalarSelect[int]) 
             second_factor=second_factor_at is not None,
             balance_cents=int(balance_cents),
             basket_meals=meals,
+            due_cents=int(due_cents),
         )
 
     return find

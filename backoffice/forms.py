@@ -97,6 +97,44 @@ class QuotientForm(Form):
         return fine
 
 
+class CarePlanForm(Form):
+    """The days that a child's PAI covers."""
+
+    commune = IntegerField(validators=[InputRequired()])
+    beneficiary = SelectField(_("Enfant"), coerce=whole, validate_choice=False, id="pai-enfant")
+    valid_from = DateField(
+        _("Valable à partir du"), id="pai-du", validators=[InputRequired(_("Choisissez le premier jour."))]
+    )
+    valid_until = DateField(
+        _("Valable jusqu’au"), id="pai-au", validators=[InputRequired(_("Choisissez le dernier jour."))]
+    )
+
+    def validate(self, extra_validators: object = None) -> bool:
+        """The days are in order, and not longer than a PAI holds."""
+        fine: bool = super().validate(extra_validators)
+        first, last = self.valid_from.data, self.valid_until.data
+        if first and last and last < first:
+            self.valid_until.errors = [_("Le dernier jour vient avant le premier.")]
+            fine = False
+        elif first and last and (last - first).days > LONGEST_QUOTIENT_DAYS:
+            self.valid_until.errors = [_("Un PAI vaut deux ans au plus : notez-le à nouveau quand il est renouvelé.")]
+            fine = False
+        return fine
+
+
+class StrikeForm(Form):
+    """Why a meal without a booking is taken back."""
+
+    reason = TextAreaField(
+        _("Motif"),
+        filters=[lambda typed: tidy(typed).replace("\n", " ")],
+        validators=[
+            InputRequired(_("Écrivez le motif : la famille le lira.")),
+            Length(max=LONGEST_WORDS, message=_("Ce motif est trop long : 300 caractères au plus.")),
+        ],
+    )
+
+
 class DecisionForm(Form):
     """One decision about one or several requests. Which button was pressed is the decision."""
 

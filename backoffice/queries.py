@@ -19,7 +19,7 @@ from cart.models import WaitingEntry
 from cart.queries import STANDING, concerns
 from catalog.models import CallOff, Commune, School, Service, ServiceDay, Tariff
 from enrolments.models import Enrolment
-from orders.models import Reservation
+from orders.models import Reservation, UnbookedMeal
 from shop.clock import paris_day
 from shop.errors import NotFound
 
@@ -542,11 +542,15 @@ class Booked(NamedTuple):
     class_name: str | None
     diet: str
     tariff_label: str
-    excused: bool
-    """The family has said that the child is ill; the meal stays due."""
+    attendance: str
     picnic: bool
     """The meal is a picnic: the child is on an outing."""
     reservation_id: int
+
+    @property
+    def excused(self) -> bool:
+        """The family has said that the child is ill; the meal stays due."""
+        return self.attendance == "absent_excused"
 
 
 def booked_on(db: Session, commune_ids: Collection[int], day: date) -> dict[int, list[Booked]]:
@@ -561,7 +565,7 @@ def booked_on(db: Session, commune_ids: Collection[int], day: date) -> dict[int,
             Beneficiary.class_name,
             Beneficiary.diet,
             Tariff.label,
-            Reservation.attendance == "absent_excused",
+            Reservation.attendance,
             select(CallOff.id)
             .where(
                 CallOff.service_day_id == Reservation.service_day_id,
@@ -628,6 +632,152 @@ def meals_of(db: Session, commune_ids: Collection[int], household_id: int, first
         .order_by(ServiceDay.day, Service.id, Beneficiary.first_name, Reservation.id)
     )
     return [FamilyMeal._make(row) for row in rows]
+
+
+class DayHead(NamedTuple):
+    """A service on a day, as its roll-call names it."""
+
+    service_day_id: int
+    day: date
+    service_name: str
+    commune_name: str
+    is_open: bool
+    closed_reason: str | None
+
+
+def find_day(db: Session, commune_ids: Collection[int], service_day_id: int) -> DayHead | None:
+    """A service's day within reach."""
+    row = db.execute(
+        select(ServiceDay.id, ServiceDay.day, Service.name, Commune.name, ServiceDay.is_open, ServiceDay.closed_reason)
+        .join(Service, Service.id == ServiceDay.service_id)
+        .join(Commune, Commune.id == Service.commune_id)
+        .where(ServiceDay.id == service_day_id, Commune.id.in_(sorted(commune_ids)))
+    ).first()
+    return DayHead._make(row) if row else None
+
+
+class Eaten(NamedTuple):
+    """A meal without a booking, as the roll-call shows it."""
+
+    id: int
+    first_name: str
+    last_name: str
+    school_name: str | None
+    class_name: str | None
+    diet: str
+    tariff_label: str
+    cents: int
+    state: str
+
+
+def eaten_on(db: Session, commune_ids: Collection[int], service_day_id: int) -> list[Eaten]:
+    """Who ate that day without a booking, by name."""
+    here = sorted(commune_ids)
+    rows = db.execute(
+        select(
+            UnbookedMeal.id,
+            Beneficiary.first_name,
+            Beneficiary.last_name,
+            School.name,
+            Beneficiary.class_name,
+            Beneficiary.diet,
+            Tariff.label,
+            UnbookedMeal.cents,
+            UnbookedMeal.state,
+        )
+        .join(Beneficiary, Beneficiary.id == UnbookedMeal.beneficiary_id)
+        .join(Tariff, Tariff.id == UnbookedMeal.tariff_id)
+        .outerjoin(School, and_(School.id == Beneficiary.school_id, School.commune_id.in_(here)))
+        .where(UnbookedMeal.service_day_id == service_day_id, UnbookedMeal.state != "struck")
+        .order_by(Beneficiary.search_text, UnbookedMeal.id)
+    )
+    return [Eaten._make(row) for row in rows]
+
+
+def day_of_eaten(db: Session, commune_ids: Collection[int], meal_id: int) -> int | None:
+    """The service day of a meal without a booking within reach."""
+    return db.scalar(
+        select(ServiceDay.id)
+        .join(UnbookedMeal, UnbookedMeal.service_day_id == ServiceDay.id)
+        .join(Service, Service.id == ServiceDay.service_id)
+        .where(UnbookedMeal.id == meal_id, Service.commune_id.in_(sorted(commune_ids)))
+    )
+
+
+class Candidate(NamedTuple):
+    """A child who may eat at a service and has nothing booked there that day, with the family that would be charged."""
+
+    enrolment_id: int
+    first_name: str
+    last_name: str
+    class_name: str | None
+    tariff_label: str
+    family: str
+
+
+def candidates(db: Session, service_day_id: int, typed: str) -> list[Candidate]:
+    """Children with an approved enrolment at the service for that day and neither a booking nor a meal on it, by name: those
+    in whose name, or whose family's, every word of `typed` stands. At most `SEARCH_LIMIT`. For a day within reach."""
+    booked = (
+        select(Reservation.id)
+        .where(
+            Reservation.beneficiary_id == Enrolment.beneficiary_id,
+            Reservation.service_day_id == ServiceDay.id,
+            Reservation.state.in_(("held", "confirmed")),
+        )
+        .exists()
+    )
+    eaten = (
+        select(UnbookedMeal.id)
+        .where(
+            UnbookedMeal.beneficiary_id == Enrolment.beneficiary_id,
+            UnbookedMeal.service_day_id == ServiceDay.id,
+            UnbookedMeal.state != "struck",
+        )
+        .exists()
+    )
+    query = (
+        select(
+            Enrolment.id,
+            Beneficiary.first_name,
+            Beneficiary.last_name,
+            Beneficiary.class_name,
+            Tariff.label,
+            Account.first_name + " " + Account.last_name,
+        )
+        .select_from(Enrolment)
+        .join(
+            ServiceDay,
+            and_(
+                ServiceDay.service_id == Enrolment.service_id,
+                Enrolment.valid_from <= ServiceDay.day,
+                Enrolment.valid_until >= ServiceDay.day,
+            ),
+        )
+        .join(
+            HouseholdBeneficiary,
+            and_(
+                HouseholdBeneficiary.household_id == Enrolment.household_id,
+                HouseholdBeneficiary.beneficiary_id == Enrolment.beneficiary_id,
+                HouseholdBeneficiary.archived_at.is_(None),
+            ),
+        )
+        .join(Beneficiary, Beneficiary.id == Enrolment.beneficiary_id)
+        .join(Tariff, Tariff.id == Enrolment.tariff_id)
+        .join(
+            HouseholdMember,
+            and_(HouseholdMember.household_id == Enrolment.household_id, HouseholdMember.role == "holder"),
+        )
+        .join(Account, Account.id == HouseholdMember.account_id)
+        .where(ServiceDay.id == service_day_id, Enrolment.state == "approved", ~booked, ~eaten)
+    )
+    for word in words_of(typed):
+        folded = f"%{escape_like(word.folded)}%"
+        query = query.where(
+            or_(Beneficiary.search_text.like(folded, escape="\\"), Account.search_text.like(folded, escape="\\"))
+        )
+    rows = db.execute(query.order_by(Beneficiary.search_text, Enrolment.id).limit(SEARCH_LIMIT))
+    return [Candidate._make(row) for row in rows]
 
 
 class Headcount(NamedTuple):

@@ -9,16 +9,17 @@ from typing import Literal, NamedTuple
 
 from shop.french import fold
 
-What = Literal["requests", "decide", "families", "day", "tariffs", "call_off"]
+What = Literal["requests", "decide", "families", "day", "tariffs", "call_off", "roll_call", "charge"]
 
 MAY: dict[str, frozenset[str]] = {
-    "manager": frozenset({"requests", "decide", "families", "day", "tariffs", "call_off"}),
+    "manager": frozenset({"requests", "decide", "families", "day", "tariffs", "call_off", "roll_call", "charge"}),
     "auditor": frozenset({"requests", "families", "day", "tariffs"}),
-    "cashier": frozenset({"families", "day", "tariffs"}),
-    "kitchen": frozenset({"day"}),
+    "cashier": frozenset({"families", "day", "tariffs", "roll_call", "charge"}),
+    "kitchen": frozenset({"day", "roll_call"}),
 }
 """requests: read requests for access; decide: answer them; families: read their files; day: read a day's list;
-tariffs: see at which tariff a child eats; call_off: cancel a day for everybody."""
+tariffs: see at which tariff a child eats; call_off: cancel a day for everybody; roll_call: note who is there; charge: note a
+meal without a booking, at its price, and take it back."""
 
 
 class Post(NamedTuple):

@@ -7,11 +7,12 @@ from typing import Any
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
 
 from backoffice import queries, rules
-from backoffice.forms import DecisionForm, QuotientForm
+from backoffice.forms import CarePlanForm, DecisionForm, QuotientForm
 from checkout import sickness
-from enrolments import operations, quotients
+from enrolments import care_plans, operations, quotients
 from enrolments.forms import whole
 from enrolments.operations import Desk
 from enrolments.rules import age_on, school_year_of, validity, year_label
@@ -137,12 +138,12 @@ def day() -> Answer:
             (
                 service,
                 booked.get(service.service_day_id, []),
-                rules.tally(_school_words(line) for line in booked.get(service.service_day_id, [])),
+                rules.tally(school_words(line) for line in booked.get(service.service_day_id, [])),
                 _by_diet(booked.get(service.service_day_id, [])),
             )
             for service in services
         ],
-        school_words=_school_words,
+        school_words=school_words,
         tally=_by_diet,
         diets=DIETS,
         with_tariffs=reach.may("tariffs"),
@@ -196,6 +197,37 @@ def note_quotient(household_id: int) -> Answer:
     return redirect(url_for("backoffice.family", household_id=household_id), 303)
 
 
+@blueprint.post("/familles/<int:household_id>/pai")
+@open_to("office")
+def note_plan(household_id: int) -> Answer:
+    """Note the days that a child's PAI covers."""
+    form, now = CarePlanForm(), request_now()
+    fine = form.validate()
+    with reading() as db:
+        here = reach_for(db, "decide").communes("decide")
+    commune_id, child = form.commune.data, form.beneficiary.data
+    first, last = form.valid_from.data, form.valid_until.data
+    if commune_id not in here:
+        raise NotFound
+    if not fine or first is None or last is None:
+        return _family(household_id, None, form), 422
+    with transaction() as db:
+        care_plans.note_plan(db, household_id, child, commune_id, (first, last), the_visitor().account_id, now)
+    flash(_("PAI noté : il vaut pour les réservations à venir."), "ok")
+    return redirect(url_for("backoffice.family", household_id=household_id), 303)
+
+
+@blueprint.post("/familles/<int:household_id>/pai/<int:plan_id>/retirer")
+@open_to("office")
+def remove_plan(household_id: int, plan_id: int) -> Response:
+    """Take back a PAI that was noted wrongly."""
+    with transaction() as db:
+        here = reach_for(db, "decide").communes("decide")
+        care_plans.remove_plan(db, here, household_id, plan_id, the_visitor().account_id, request_now())
+    flash(_("PAI retiré."), "ok")
+    return redirect(url_for("backoffice.family", household_id=household_id), 303)
+
+
 @blueprint.post("/maladies/<int:leave_id>/certificat")
 @open_to("office")
 def see_paper(leave_id: int) -> Response:
@@ -207,7 +239,7 @@ def see_paper(leave_id: int) -> Response:
     return redirect(url_for("backoffice.family", household_id=household_id), 303)
 
 
-def _family(household_id: int, failed: QuotientForm | None) -> str:
+def _family(household_id: int, failed: QuotientForm | None, failed_plan: CarePlanForm | None = None) -> str:
     today = paris_day(request_now())
     with reading() as db:
         reach = reach_for(db, "families")
@@ -220,11 +252,15 @@ def _family(household_id: int, failed: QuotientForm | None) -> str:
         homes = queries.other_homes(db, here, members)
         known = quotients.quotients_of(db, here, household_id)
         leaves = sickness.leaves_of(db, sorted(here), household_id)
+        plans = care_plans.plans_of(db, here, household_id)
+        asked_plans = care_plans.asked_of(db, here, household_id)
     return render_template(
         "backoffice/family.html",
         reach=reach,
         known=known,
         leaves=leaves,
+        plans=plans,
+        plan_forms=_plan_forms(reach, asked_plans, failed_plan, today),
         may_decide=reach.may("decide"),
         forms=_quotient_forms(reach, asked, known, failed, today),
         asked=asked,
@@ -256,6 +292,24 @@ def _quotient_forms(
     return forms
 
 
+def _plan_forms(
+    reach: rules.Reach, asked: Sequence[care_plans.Asked], failed: CarePlanForm | None, today: date
+) -> list[tuple[str, CarePlanForm]]:
+    """A form for each commune that asks a PAI of some of the family's children and may note it."""
+    _first, last = validity(school_year_of(today))
+    communes = {one.commune_id: one.commune_name for one in asked if one.commune_id in reach.communes("decide")}
+    forms = []
+    for commune_id, name in communes.items():
+        form = failed
+        if form is None or form.commune.data != commune_id:
+            form = CarePlanForm(formdata=None, commune=commune_id, valid_from=today, valid_until=last)
+        form.beneficiary.choices = [
+            SelectChoice(one.beneficiary_id, one.name) for one in asked if one.commune_id == commune_id
+        ]
+        forms.append((name, form))
+    return forms
+
+
 def reach_for(db: Session, what: rules.What) -> rules.Reach:
     """The clerk's reach; a page that none of her roles opens is refused."""
     reach = queries.reach_of(db, the_visitor().account_id)
@@ -268,7 +322,8 @@ def _words() -> dict[str, Any]:
     return {"relations": RELATIONS, "diets": DIETS, "age_on": age_on, "year_label": year_label}
 
 
-def _school_words(line: queries.Booked) -> str:
+def school_words(line: queries.Booked | queries.Eaten) -> str:
+    """Where a child goes to school, as the town hall's lists say it."""
     school = line.school_name or _("École non précisée")
     return f"{school}, {line.class_name}" if line.class_name else school
 

@@ -57,3 +57,10 @@ class TooManyMeals(Refusal):
     def __init__(self, most: int) -> None:
         self.most = most
         super().__init__(_("Un panier contient %(most)s repas au plus. Payez-le, puis réservez la suite.", most=most))
+
+
+class BookingWaits(Refusal):
+    """The household owes something for longer than the service's rule lets it: nothing new is booked until it is settled."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)

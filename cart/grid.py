@@ -23,6 +23,7 @@ from cart.rules import (
     price_of,
     right_on,
     stage_of,
+    without_right,
 )
 from shop.french import day_long, day_of_month, day_plain, day_short, moment_short
 from shop.money import format_euros
@@ -229,7 +230,7 @@ def _boxes(
     for head, child, always in eaters:
         right = always or right_on(child, day.day)
         meal = Meal(child.id, day.day)
-        state = cell_state(of_day, right is not None, taken.get(meal))
+        state = cell_state(of_day, without_right(right, day.day), taken.get(meal))
         if state not in BOOKABLE or right is None:
             waits = may_wait(state, right is not None, day.book_deadline_at, now)
             boxes.append(Box(state, f"{child.id}.{words.iso}", f"{head.name}, {words.long}") if waits else SHUT[state])

@@ -26,7 +26,21 @@ from accounts.models import Beneficiary, HouseholdBeneficiary
 from cart.models import Basket, BasketLine, WaitingEntry
 from cart.operations import LIVE_STATES
 from cart.quotes import NOBODY, Family, Pupil, Quote, Terms, as_freed, quote
-from cart.rules import Child, Day, Meal, Right, Stage, Taken, stages_of, with_homes
+from cart.rules import (
+    Child,
+    Day,
+    Due,
+    Meal,
+    Right,
+    Spans,
+    Stage,
+    Taken,
+    covered,
+    overdue_cents,
+    overdue_words,
+    stages_of,
+    with_homes,
+)
 from catalog.models import (
     CallOff,
     Commune,
@@ -41,10 +55,10 @@ from catalog.models import (
 )
 from catalog.rules.policies import Policies
 from catalog.rules.prices import read_grid
-from enrolments.models import Enrolment, Quotient
+from enrolments.models import CarePlan, Enrolment, Quotient
 from homes.queries import custodies
 from homes.rules import Custody
-from shop.database import AnySelect, Key
+from shop.database import AnySelect, Key, UtcDateTime
 from shop.statements import Rows, is_one_of, run
 
 _FAR = date.max
@@ -121,6 +135,7 @@ _RIGHTS = (
         TariffPrice.valid_until.label("price_until"),
         TariffPrice.grid,
         _has_other_home(Beneficiary.id.expression).label("shared"),
+        Tariff.pai,
     )
     .select_from(Enrolment)
     .join(
@@ -158,20 +173,32 @@ _PLACE_COLUMNS = len(Place._fields)
 _OWN_COLUMNS = _PLACE_COLUMNS + len(Season._fields)
 
 
-def _children(lines: Iterable[Sequence[Any]]) -> list[Child]:
-    """The children of a service, from rows of what each may buy."""
+Plans = Mapping[tuple[int, int], Spans]
+"""The days that PAI cover, by child and commune."""
+
+
+def _plans_asked(db: Rows, household_id: int, place: Place, found: Iterable[Sequence[Any]]) -> Plans | None:
+    """The PAI of the household's children, where the service's rule and one of their tariffs ask for them."""
+    if not Policies.from_json(place.policies).blocking.pai:
+        return None
+    return plans_of(db, household_id) if any(row[-1] for row in found) else {}
+
+
+def _children(lines: Iterable[Sequence[Any]], commune_id: int, plans: Plans | None) -> list[Child]:
+    """The children of a service, from rows of what each may buy; no `plans` where it asks for no PAI."""
     names: dict[int, tuple[str, str, bool]] = {}
     rights: dict[int, list[Right]] = defaultdict(list)
     for row in lines:
         child_id, first_name, last_name, tariff_id, label, price_id, cents, since, until, *price = row
         if child_id is None:
             break
-        price_since, price_until, rows, shared = price
+        price_since, price_until, rows, shared, asks_plan = price
         names[child_id] = (first_name, last_name, bool(shared))
         begins, ends = max(since, price_since), min(until, price_until or _FAR)
         if begins <= ends:
             grid = None if rows is None else read_grid(rows)
-            rights[child_id].append(Right(tariff_id, label, price_id, cents, begins, ends, grid))
+            spans = None if plans is None or not asks_plan else plans.get((child_id, commune_id), ())
+            rights[child_id].append(Right(tariff_id, label, price_id, cents, begins, ends, grid, spans))
     return [
         Child(key, first_name, last_name, tuple(rights[key]), shared)
         for key, (first_name, last_name, shared) in names.items()
@@ -188,9 +215,49 @@ def find_place(
     )
     if not found:
         return None
-    children = _children(row[_OWN_COLUMNS:] for row in found)
-    place, season = found[0][:_PLACE_COLUMNS], found[0][_PLACE_COLUMNS:_OWN_COLUMNS]
-    return Place._make(place), Season._make(season), children
+    place = Place._make(found[0][:_PLACE_COLUMNS])
+    plans = _plans_asked(db, household_id, place, found)
+    children = _children((row[_OWN_COLUMNS:] for row in found), place.commune_id, plans)
+    return place, Season._make(found[0][_PLACE_COLUMNS:_OWN_COLUMNS]), children
+
+
+_PLANS = (
+    select(CarePlan.beneficiary_id, CarePlan.commune_id, CarePlan.valid_from, CarePlan.valid_until)
+    .join(HouseholdBeneficiary, HouseholdBeneficiary.beneficiary_id == CarePlan.beneficiary_id)
+    .where(HouseholdBeneficiary.household_id == bindparam("household_id"))
+    .order_by(CarePlan.valid_from)
+)
+# The orders room stands beside this one: its tables are known by name only.
+_unbooked = table(
+    "unbooked_meals",
+    column("id"),
+    column("beneficiary_id"),
+    column("service_day_id"),
+    column("household_id"),
+    column("regie_id"),
+    column("cents"),
+    column("state"),
+    column("noted_at", UtcDateTime()),
+)
+_DUES = select(_unbooked.c.regie_id, _unbooked.c.cents, _unbooked.c.noted_at).where(
+    _unbooked.c.household_id == bindparam("household_id"), _unbooked.c.state == literal_column("'due'")
+)
+
+
+def plans_of(db: Rows, household_id: int) -> dict[tuple[int, int], list[tuple[date, date]]]:
+    """The days that PAI of the household's children cover, by child and commune."""
+    found: dict[tuple[int, int], list[tuple[date, date]]] = defaultdict(list)
+    for child_id, commune_id, first, last in run(db, _PLANS, household_id=household_id):
+        found[child_id, commune_id].append((first, last))
+    return found
+
+
+def dues_of(db: Rows, household_id: int) -> dict[int, list[Due]]:
+    """What the household owes, by régie. Read it only where a rule asks."""
+    found: dict[int, list[Due]] = defaultdict(list)
+    for regie_id, cents, since in run(db, _DUES, household_id=household_id):
+        found[regie_id].append(Due(cents, since))
+    return found
 
 
 _EVERY_PLACE_AND_CHILDREN = (
@@ -202,11 +269,20 @@ _EVERY_PLACE_AND_CHILDREN = (
 
 def places_with_children(db: Rows, household_id: int) -> list[tuple[Place, list[Child]]]:
     """Every service at which the household has an approved enrolment, with its beneficiaries as `find_place` gives them. One
-    statement."""
+    statement; one more where a tariff asks for a PAI."""
     found = run(db, _EVERY_PLACE_AND_CHILDREN, household_id=household_id)
+    plans = plans_of(db, household_id) if any(row[-1] for row in found) else {}
+    services = [(Place._make(key), list(rows)) for key, rows in groupby(found, key=_place_of)]
     return [
-        (Place._make(place), _children(row[_PLACE_COLUMNS:] for row in rows))
-        for place, rows in ((key, list(rows)) for key, rows in groupby(found, key=_place_of))
+        (
+            place,
+            _children(
+                (row[_PLACE_COLUMNS:] for row in rows),
+                place.commune_id,
+                plans if Policies.from_json(place.policies).blocking.pai else None,
+            ),
+        )
+        for place, rows in services
     ]
 
 
@@ -272,7 +348,6 @@ def concerns(pupil: Any) -> ColumnElement[bool]:
     )
 
 
-# The orders room stands beside this one: its table is known by name only.
 _reservations = table(
     "reservations",
     column("id"),
@@ -329,6 +404,18 @@ def _days_where(is_wanted: ColumnElement[bool]) -> AnySelect:
                 )
             ),
             _is_live,
+            is_wanted,
+        ),
+        # Who has eaten without a booking has had the meal.
+        select(_unbooked.c.service_day_id, _unbooked.c.beneficiary_id, literal_column("1"))
+        .join(ServiceDay, ServiceDay.id == _unbooked.c.service_day_id)
+        .where(
+            _unbooked.c.beneficiary_id.in_(
+                select(HouseholdBeneficiary.beneficiary_id).where(
+                    HouseholdBeneficiary.household_id == bindparam("household_id")
+                )
+            ),
+            _unbooked.c.state != literal_column("'struck'"),
             is_wanted,
         ),
         select(BasketLine.service_day_id, BasketLine.beneficiary_id, literal_column("0"))
@@ -483,6 +570,17 @@ def find_family(db: Rows, household_id: int) -> Family:
     )
 
 
+def why_waiting(db: Rows, household_id: int, places: Collection[Place], now: datetime) -> str | None:
+    """Why the family cannot book anything new at one of these services, when an amount due keeps it waiting. One statement,
+    and only where a service has such a rule."""
+    rules = [(place.regie_id, Policies.from_json(place.policies).blocking) for place in places]
+    dues = dues_of(db, household_id) if any(rule.amount_due_hours is not None for _regie, rule in rules) else {}
+    for regie_id, rule in rules:
+        if cents := overdue_cents(rule, dues.get(regie_id, ()), now):
+            return overdue_words(rule, cents)
+    return None
+
+
 def between(family: Sequence[Child], first: date, last: date) -> dict[int, Child]:
     """Those of the family who may buy something between two days (both included), by id."""
     found = [child.between(first, last) for child in family]
@@ -556,10 +654,18 @@ class BasketMeal(NamedTuple):
     """Until when a place is kept for it."""
     kept_school_id: int | None = None
     """The school among whose places that one counts."""
+    eaten_id: int | None = None
+    """The meal that the child has eaten that day without a booking, when it has."""
+    asks_plan: bool = False
+    """Whether the tariff asks for a PAI."""
     price: Quote | None = None
     """What the meal costs now; nothing when that is not known."""
     away: bool = False
     """Whether the child's other home decides on that day."""
+    lacks_plan: bool = False
+    """Whether the service's rule lets the meal wait for a PAI that covers its day."""
+    overdue_cents: int = 0
+    """What the household owes for longer than the service's rule lets it."""
 
 
 _MEALS: AnySelect = (
@@ -618,6 +724,15 @@ _MEALS: AnySelect = (
         WaitingEntry.id,
         WaitingEntry.offered_until,
         WaitingEntry.school_id,
+        select(_unbooked.c.id)
+        .where(
+            _unbooked.c.beneficiary_id == BasketLine.beneficiary_id,
+            _unbooked.c.service_day_id == BasketLine.service_day_id,
+            _unbooked.c.state != literal_column("'struck'"),
+        )
+        .correlate(BasketLine)
+        .scalar_subquery(),
+        Tariff.pai,
     )
     .select_from(Basket)
     .join(BasketLine, BasketLine.basket_id == Basket.id)
@@ -704,8 +819,8 @@ def meals_of_basket(db: Rows, household_id: int, basket_id: int, now: datetime) 
 
 
 def _priced(db: Rows, household_id: int, found: Sequence[Sequence[Any]], now: datetime) -> list[BasketMeal]:
-    """The meals with what each costs now. What grids ask is read once, and only where there is one: three statements more;
-    so is what two homes have agreed about a child."""
+    """The meals with what each costs now, and what makes them wait. What grids ask is read once, and only where there is one:
+    three statements more; so is what two homes have agreed about a child, and what rules of waiting ask: two."""
     meals = [BasketMeal(*row) for row in found]
     family, eating = NOBODY, defaultdict(set)
     if any(meal.grid is not None for meal in meals):
@@ -717,15 +832,24 @@ def _priced(db: Rows, household_id: int, found: Sequence[Sequence[Any]], now: da
     homes = custodies(db, household_id) if any(meal.shared for meal in meals) else {}
     terms: dict[int, Terms] = {}
     stages = stages_of(meals, now)
+    for meal in meals:
+        if meal.service_id not in terms:
+            terms[meal.service_id] = Terms(Policies.from_json(meal.policies), meal.commune_id, family)
+    rules = [of_service.policies.blocking for of_service in terms.values()]
+    dues = dues_of(db, household_id) if any(rule.amount_due_hours is not None for rule in rules) else {}
+    asked = any(meal.asks_plan and terms[meal.service_id].policies.blocking.pai for meal in meals)
+    plans = plans_of(db, household_id) if asked else {}
     result = []
     for row, meal in zip(found, meals, strict=True):
-        of_service = terms.get(meal.service_id)
-        if of_service is None:
-            of_service = terms[meal.service_id] = Terms(Policies.from_json(meal.policies), meal.commune_id, family)
+        of_service = terms[meal.service_id]
+        blocking = of_service.policies.blocking
+        spans = plans.get((meal.beneficiary_id, meal.commune_id), ())
+        lacks_plan = blocking.pai and meal.asks_plan and not covered(spans, meal.day)
+        overdue = overdue_cents(blocking, dues.get(meal.regie_id, ()), now) if dues else 0
         custody = homes.get(meal.beneficiary_id)
         away = custody is not None and custody.home_on(meal.day) not in (None, household_id)
         price = _price_now(meal, of_service, eating, stages[meal.line_id])
-        result.append(BasketMeal._make((*row, price, away)))
+        result.append(BasketMeal._make((*row, price, away, lacks_plan, overdue)))
     return result
 
 

@@ -24,6 +24,7 @@ from enrolments.rules import school_year_of
 from shop.french import day_plain, listing, plural
 from shop.money import format_euros
 from shop.words import gettext as _
+from shop.words import ngettext
 
 
 class Pupil(NamedTuple):
@@ -84,6 +85,30 @@ def quote(cents: int, grid: Grid | None, terms: Terms, child_id: int, day: date,
     if grid is None and not late:
         return Quote(cents, credit(terms.policies.credit, cents), None)
     policies = terms.policies
+    asked, basis = _ordinary(cents, grid, terms, child_id, day, eating)
+    if late and policies.late is not None:
+        asked = _surcharged(policies.late.surcharge, asked, policies, basis, "late")
+    return Quote(asked, credit(policies.credit, asked), json.dumps(basis, sort_keys=True))
+
+
+def quote_unbooked(
+    cents: int, grid: Grid | None, terms: Terms, child_id: int, day: date, eating: int, times: int
+) -> Quote:
+    """The price of a meal that is eaten without a booking, the `times`-th of the child's school year at the service; it
+    is never credited. Otherwise as `quote`."""
+    asked, basis = _ordinary(cents, grid, terms, child_id, day, eating)
+    unbooked = terms.policies.unbooked
+    if unbooked is None or times <= unbooked.free:
+        basis |= {"unbooked": None, "times": times, "free": unbooked.free if unbooked else None}
+    else:
+        asked = _surcharged(unbooked.surcharge, asked, terms.policies, basis, "unbooked")
+    return Quote(asked, 0, json.dumps(basis, sort_keys=True))
+
+
+def _ordinary(
+    cents: int, grid: Grid | None, terms: Terms, child_id: int, day: date, eating: int
+) -> tuple[int, dict[str, Any]]:
+    """The price in time and how it came about."""
     situation = _situation(grid, terms, child_id, day, eating) if grid else Situation()
     priced = ordinary_price(cents, grid, situation)
     basis: dict[str, Any] = {}
@@ -92,14 +117,16 @@ def quote(cents: int, grid: Grid | None, terms: Terms, child_id: int, day: date,
         basis |= {name: value for name, value in situation._asdict().items() if value is not None}
         if priced.unknown:
             basis["unknown"] = list(priced.unknown)
-    asked = priced.cents
-    if late and policies.late is not None:
-        surcharge = policies.late.surcharge
-        asked = surcharge.on(priced.cents, policies.cost_price)
-        basis |= {"late": surcharge.as_json(), "ordinary": priced.cents}
-        if asked < surcharge.on(priced.cents):
-            basis["cost_price"] = policies.cost_price
-    return Quote(asked, credit(policies.credit, asked), json.dumps(basis, sort_keys=True))
+    return priced.cents, basis
+
+
+def _surcharged(surcharge: Surcharge, ordinary: int, policies: Policies, basis: dict[str, Any], name: str) -> int:
+    """The price with a surcharge; `basis` is told, under that name."""
+    asked = surcharge.on(ordinary, policies.cost_price)
+    basis |= {name: surcharge.as_json(), "ordinary": ordinary}
+    if asked < surcharge.on(ordinary):
+        basis["cost_price"] = policies.cost_price
+    return asked
 
 
 def as_freed(price: Quote) -> Quote:
@@ -138,15 +165,15 @@ def reasons(basis: str | None, cents: int, tariff_label: str, valid_from: date, 
         found.append(_("Décidé par le conseil le %(day)s.", day=day_plain(decided_on)))
     if "row" in facts:
         found += _row_reasons(Row(**facts["row"]), facts)
-    if "late" in facts:
-        surcharge = Surcharge(**facts["late"])
-        found.append(
-            _(
-                "Réservé hors délai : %(words)s (%(ordinary)s à temps).",
-                words=surcharge.words(),
-                ordinary=format_euros(facts["ordinary"]),
-            )
-        )
+    if "unbooked" in facts and facts["unbooked"] is None:
+        found.append(_ordinary_reason(facts["free"]))
+    surcharged = facts.get("late") or facts.get("unbooked")
+    if surcharged:
+        surcharge = Surcharge(**surcharged)
+        words = _("Réservé hors délai : %(words)s (%(ordinary)s à temps).")
+        if "unbooked" in facts:
+            words = _("Présent sans réservation : %(words)s (%(ordinary)s à temps).")
+        found.append(words % {"words": surcharge.words(), "ordinary": format_euros(facts["ordinary"])})
         if surcharge.percent is not None and facts["ordinary"] * Decimal(surcharge.percent) % 100:
             found.append(_("Arrondi une fois, au centime le plus proche."))
     if "freed" in facts:
@@ -156,6 +183,17 @@ def reasons(basis: str | None, cents: int, tariff_label: str, valid_from: date, 
     if len(found) > 1:
         found.append(_("Prix du repas : %(amount)s.", amount=format_euros(cents)))
     return found
+
+
+def _ordinary_reason(free: int | None) -> str:
+    """Why a meal without a booking costs no more than another."""
+    if free is None:
+        return _("Présent sans réservation : au prix ordinaire.")
+    return ngettext(
+        "Présent sans réservation : la première fois de l’année scolaire est au prix ordinaire.",
+        "Présent sans réservation : les %(count)d premières fois de l’année scolaire sont au prix ordinaire.",
+        free,
+    )
 
 
 def _row_reasons(row: Row, facts: Mapping[str, Any]) -> list[str]:

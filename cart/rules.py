@@ -1,15 +1,17 @@
 """Decisions about what may be booked: values in, values out."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Literal, NamedTuple, Protocol
 
 from cart.quotes import Quote, Terms, as_freed, quote, says
+from catalog.rules.policies import Blocking
 from catalog.rules.prices import Grid
 from homes.rules import Custody
-from shop.french import day_long, moment
+from shop.french import day_long, day_plain, moment, plural
+from shop.money import format_euros
 from shop.words import gettext as _
 
 CellState = Literal[
@@ -26,6 +28,7 @@ CellState = Literal[
     "late",
     "closed",
     "no_tariff",
+    "pai",
 ]
 MOST_MEALS = 2000
 
@@ -48,6 +51,10 @@ class Day(NamedTuple):
     """How many meals other families have given back, beside those that the family's own basket takes."""
 
 
+Spans = Sequence[tuple[date, date]]
+"""First and last days, both included."""
+
+
 class Right(NamedTuple):
     """What a child may buy and at what price, between two days: an approved enrolment and a dated price of its tariff."""
 
@@ -58,6 +65,17 @@ class Right(NamedTuple):
     first: date
     last: date
     grid: Grid | None = None
+    plans: Spans | None = None
+    """The days that a PAI of the child covers; nothing where none is asked for."""
+
+    def lacks_plan(self, day: date) -> bool:
+        """Whether a PAI is asked for and does not cover the day."""
+        return self.plans is not None and not covered(self.plans, day)
+
+
+def covered(spans: Spans, day: date) -> bool:
+    """Whether the day is within one of them."""
+    return any(first <= day <= last for first, last in spans)
 
 
 @dataclass(frozen=True)
@@ -74,6 +92,11 @@ class Child:
     @property
     def name(self) -> str:
         return f"{self.first_name} {self.last_name}"
+
+    @property
+    def ended(self) -> date | None:
+        """The last day of its last right here, if it had any."""
+        return max((right.last for right in self.rights), default=None)
 
     def between(self, first: date, last: date) -> "Child | None":
         """The child with what it may buy between two days (both included); nothing when that is nothing."""
@@ -196,7 +219,14 @@ def day_state(day: Day, now: datetime) -> DayState:
     return "surcharge" if stage == "late" else "free"
 
 
-def cell_state(day: DayState, has_right: bool, taken: Taken | None) -> CellState:
+def without_right(right: Right | None, day: date) -> Literal["no_tariff", "pai"] | None:
+    """Why the child's right does not do for that day; nothing when it does."""
+    if right is None:
+        return "no_tariff"
+    return "pai" if right.lacks_plan(day) else None
+
+
+def cell_state(day: DayState, lacking: Literal["no_tariff", "pai"] | None, taken: Taken | None) -> CellState:
     """The state of one box, given its day's. What the family has comes first, then why it cannot be had."""
     if taken in ("booked", "there", "away_booked"):
         return taken
@@ -210,8 +240,8 @@ def cell_state(day: DayState, has_right: bool, taken: Taken | None) -> CellState
         return day
     if taken == "basket":
         return taken
-    if not has_right:
-        return "no_tariff"
+    if lacking:
+        return lacking
     if taken == "offered":
         # The place is kept, and never longer than until the ordinary deadline.
         return "free" if day == "full" else day
@@ -228,12 +258,13 @@ def may_wait(state: CellState, has_right: bool, book_deadline_at: datetime, now:
 
 def can_be_had(child: Child, day: Day, taken: Mapping[Meal, Taken], now: datetime) -> bool:
     """Whether the child can be booked on that day and is not yet."""
-    has_right = right_on(child, day.day) is not None
-    return cell_state(day_state(day, now), has_right, taken.get(Meal(child.id, day.day))) in BOOKABLE
+    lacking = without_right(right_on(child, day.day), day.day)
+    return cell_state(day_state(day, now), lacking, taken.get(Meal(child.id, day.day))) in BOOKABLE
 
 
-def why_not(state: CellState, child_name: str, day: Day) -> str:
-    """The sentence for a meal that cannot be added."""
+def why_not(state: CellState, child_name: str, day: Day, ended: date | None = None) -> str:
+    """The sentence for a meal that cannot be added, with what to do about it where something can be done. `ended` is the last
+    day of the child's right, where it is known."""
     facts = {"who": child_name, "day": day_long(day.day), "why": day.closed_reason or _("annulé par la mairie")}
     match state:
         case "booked":
@@ -258,8 +289,22 @@ def why_not(state: CellState, child_name: str, day: Day) -> str:
             return _("%(who)s, %(day)s : il n’y a plus de place.", **facts)
         case "waiting":
             return _("%(who)s, %(day)s : une place sera proposée dès qu’elle se libère (liste d’attente).", **facts)
+        case "no_tariff" if ended is not None and ended < day.day:
+            return _(
+                "%(who)s, %(day)s : l’inscription a pris fin le %(end)s. Demandez-la à nouveau dans « Mes services ».",
+                **facts,
+                end=day_plain(ended),
+            )
         case "no_tariff":
-            return _("%(who)s, %(day)s : aucune inscription validée pour ce jour.", **facts)
+            return _(
+                "%(who)s, %(day)s : aucune inscription validée pour ce jour. Demandez-la dans « Mes services ».",
+                **facts,
+            )
+        case "pai":
+            return _(
+                "%(who)s, %(day)s : ce tarif demande un PAI, et la mairie n’en a pas pour ce jour : remettez-le à la mairie.",
+                **facts,
+            )
         case _:
             return _("%(who)s, %(day)s : ce repas ne peut pas être ajouté.", **facts)
 
@@ -313,14 +358,14 @@ def choose(
             )
             continue
         right = right_on(child, meal.day)
-        state = cell_state(day_state(day, now), right is not None, taken.get(meal))
+        state = cell_state(day_state(day, now), without_right(right, meal.day), taken.get(meal))
         if state == "basket":
             continue
         if state not in BOOKABLE or right is None:
             problems.append(
                 _("%(who)s, %(day)s : il n’y a plus de repas rendu ce jour-là.", who=child.name, day=day_long(meal.day))
                 if state == "late" and meal.day in given
-                else why_not(state, child.name, day)
+                else why_not(state, child.name, day, child.ended)
             )
             continue
         price = price_of(right, terms, meal, eating, state == "surcharge")
@@ -362,6 +407,79 @@ def price_of(right: Right, terms: Terms, meal: Meal, eating: Mapping[date, Colle
     """The price of a meal at the child's right on that day; `eating` names who of the family eats when."""
     count = 1 if right.grid is None else terms.family.eating(eating.get(meal.day, ()))
     return quote(right.cents, right.grid, terms, meal.beneficiary_id, meal.day, count, late)
+
+
+class Due(NamedTuple):
+    """An amount that a household owes a régie."""
+
+    cents: int
+    since: datetime
+
+
+def overdue_cents(blocking: Blocking, dues: Iterable[Due], now: datetime) -> int:
+    """What a household owes for longer than a service's rule lets it; 0 where nothing makes new bookings wait."""
+    if blocking.amount_due_hours is None:
+        return 0
+    limit = now - timedelta(hours=blocking.amount_due_hours)
+    return sum(due.cents for due in dues if due.since <= limit)
+
+
+def overdue_words(blocking: Blocking, cents: int) -> str:
+    """Why new bookings wait for an amount due, and what ends it."""
+    amount = format_euros(cents)
+    if not blocking.amount_due_hours:
+        return _(
+            "%(amount)s restent dus. Réglez-les, puis réservez : vos repas déjà réservés le restent.", amount=amount
+        )
+    return _(
+        "%(amount)s restent dus depuis plus de %(hours)s. Réglez-les, puis réservez : vos repas déjà réservés le restent.",
+        amount=amount,
+        hours=plural(blocking.amount_due_hours, _("heure")),
+    )
+
+
+def lacking_words(children: Iterable[Child], first: date, last: date, today: date) -> tuple[list[str], list[str]]:
+    """What a page says before anybody ticks, of children whose PAI does not cover all days from a day to a day, and of those
+    whose enrolment has ended and was not renewed."""
+    papers, ended = [], []
+    for child in children:
+        asked = [
+            right for right in child.rights if right.plans is not None and right.first <= last and right.last >= first
+        ]
+        if any(not _covers(right, max(first, right.first), min(last, right.last)) for right in asked):
+            papers.append(
+                _paper_words(child.first_name, [span for right in asked for span in right.plans or ()], today)
+            )
+        if child.ended is not None and today - LATELY <= child.ended < today:
+            ended.append(
+                _(
+                    "%(who)s : l’inscription a pris fin le %(end)s. Demandez-la à nouveau.",
+                    who=child.first_name,
+                    end=day_plain(child.ended),
+                )
+            )
+    return papers, ended
+
+
+LATELY = timedelta(days=120)
+"""How long an enrolment that has ended is spoken of."""
+
+
+def _covers(right: Right, first: date, last: date) -> bool:
+    return all(not right.lacks_plan(first + timedelta(days=n)) for n in range((last - first).days + 1))
+
+
+def _paper_words(who: str, spans: Spans, today: date) -> str:
+    until = max((end for _first, end in spans), default=None)
+    if until is None:
+        return _("%(who)s : le tarif demande un PAI, et la mairie n’en a pas encore.", who=who)
+    if until < today:
+        return _("%(who)s : le PAI était valable jusqu’au %(end)s.", who=who, end=day_plain(until))
+    return _(
+        "%(who)s : le PAI est valable jusqu’au %(end)s. Seuls les jours qu’il couvre se réservent.",
+        who=who,
+        end=day_plain(until),
+    )
 
 
 def monday_of(day: date) -> date:
@@ -426,6 +544,7 @@ _SKIPPED: Mapping[CellState, str] = {
     "waiting": _("sur la liste d’attente"),
     "late": _("hors délai"),
     "no_tariff": _("non inscrit ce jour-là"),
+    "pai": _("PAI attendu par la mairie"),
 }
 
 

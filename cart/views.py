@@ -10,7 +10,15 @@ from werkzeug.wrappers import Response
 
 from accounts.queries import owns_beneficiaries
 from cart import grid, operations, queries, waiting
-from cart.errors import AlreadyWaiting, CannotWait, MealsRefused, NothingChosen, PaymentUnderWay, TooManyMeals
+from cart.errors import (
+    AlreadyWaiting,
+    BookingWaits,
+    CannotWait,
+    MealsRefused,
+    NothingChosen,
+    PaymentUnderWay,
+    TooManyMeals,
+)
 from cart.periods import Period, read_period, usual_periods
 from cart.queries import Place
 from cart.quotes import Terms, asks_who_eats
@@ -29,6 +37,7 @@ from cart.rules import (
     choose,
     day_state,
     had,
+    lacking_words,
     monday_of,
     price_of,
     read_meal,
@@ -36,6 +45,7 @@ from cart.rules import (
     skipped,
     until_the_holidays,
     who_eats,
+    without_right,
 )
 from cart.ticks import near, read_ticks, write_ticks
 from shop.access import found_again_at, open_to, the_household_id, the_visitor
@@ -111,11 +121,18 @@ class Choice:
     taken: Mapping[Meal, Taken]
     ticked: set[Meal]
     terms: Terms
+    waits: str | None
+    """Why nothing new can be booked until an amount due is settled."""
+    papers: list[str]
+    """Of children whose PAI does not cover all days shown."""
+    ended: list[str]
+    """Of children whose enrolment has ended."""
 
     def state_of(self, meal: Meal) -> CellState:
         """The state of the box of a meal of the family on a service day."""
         child, day = self.children[meal.beneficiary_id], self.days[meal.day]
-        return cell_state(day_state(day, self.now), right_on(child, meal.day) is not None, self.taken.get(meal))
+        lacking = without_right(right_on(child, meal.day), meal.day)
+        return cell_state(day_state(day, self.now), lacking, self.taken.get(meal))
 
     def is_free(self, meal: Meal) -> bool:
         """Whether the box of this meal can be ticked."""
@@ -152,7 +169,11 @@ def _load(
     period = _first_to_book(periods, days, family, taken, now)
     children = queries.between(family, min([max(period.first, today), *ticked_days]), max([period.last, *ticked_days]))
     terms = queries.terms_of(db, household_id, place, children)
-    return Choice(place, period, today, now, holidays_end, year_end, children, days, taken, ticked, terms)
+    waits = queries.why_waiting(db, household_id, [place], now)
+    lacking = lacking_words(family, max(period.first, today), period.last, today)
+    return Choice(
+        place, period, today, now, holidays_end, year_end, children, days, taken, ticked, terms, waits, *lacking
+    )
 
 
 def _first_to_book(
@@ -230,6 +251,9 @@ def _page(
         kept=kept,
         lost=lost,
         two_homes=any(child.shared for child in choice.children.values()),
+        waits=choice.waits,
+        papers=choice.papers,
+        ended=choice.ended,
         by_who_eats=any(asks_who_eats(right.grid) for child in choice.children.values() for right in child.rights),
         late=any(words.late for week in weeks for words, _boxes in week.rows),
         freed=any(words.freed for week in weeks for words, _boxes in week.rows),
@@ -303,10 +327,13 @@ def choose_meals(commune: str, service: str) -> str | Response | tuple[str, int]
         return _page(choice, left_out=_tick(choice, bulk or "", before))
     try:
         return _add(commune, service, ticked)
-    except (MealsRefused, NothingChosen, TooManyMeals, PaymentUnderWay) as refusal:
+    except (MealsRefused, NothingChosen, TooManyMeals, PaymentUnderWay, BookingWaits) as refusal:
         with rows() as db:
             choice = _load(db, the_household_id(), commune, service, code, ticked, request_now())
         sentences = [refusal.sentence, *(refusal.problems if isinstance(refusal, MealsRefused) else [])]
+        if isinstance(refusal, BookingWaits):
+            # The page says itself what it waits for.
+            sentences = []
         return _page(choice, sentences, to_basket=isinstance(refusal, PaymentUnderWay)), refusal.status
 
 
@@ -404,6 +431,9 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
         if found is None:
             raise NotFound
         place, _season, family = found
+        waits = queries.why_waiting(db, household_id, [place], now)
+        if waits is not None:
+            raise BookingWaits(waits)
         basket = operations.lock_live_basket(db, household_id, place.regie_id, now)
         children = queries.between(family, first, last)
         strangers = {meal.beneficiary_id for meal in ticked} - children.keys()
@@ -411,7 +441,14 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
             # Somebody else's child does not exist for this family; its own may have lost its enrolment meanwhile.
             if not owns_beneficiaries(db, household_id, strangers):
                 raise NotFound
-            raise MealsRefused([_("L’inscription d’un bénéficiaire à ce service n’est pas ou plus validée.")])
+            raise MealsRefused(
+                [
+                    _(
+                        "L’inscription d’un bénéficiaire à ce service n’est pas ou plus validée : demandez-la dans "
+                        "« Mes services »."
+                    )
+                ]
+            )
         shared = any(child.shared for child in family)
         days, taken = queries.days_between(db, household_id, place.service_id, first, last, now, shared)
         terms = queries.terms_of(db, household_id, place, children)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from cart.errors import AlreadyWaiting, CannotWait
 from cart.models import WaitingEntry
 from cart.queries import days_between
-from cart.rules import Child, Meal, cell_state, day_state, may_wait, right_on, why_not_waiting
+from cart.rules import Child, Meal, cell_state, day_state, may_wait, right_on, why_not_waiting, without_right
 from catalog.models import ServiceDay
 from shop.errors import NotFound
 
@@ -26,15 +26,15 @@ def join(
     """Put a child of the household, one of those who may be booked at the service, on the waiting list of a day.
 
     Raises `NotFound` for a day that is none, `AlreadyWaiting`, or `CannotWait` when the day is not full, over, or the child
-    has no approved enrolment for it.
+    has no approved enrolment for it, or not the PAI that its tariff asks for.
     """
     child = children[meal.beneficiary_id]
     day_id = _lock_day(db, service_id, meal.day)
     # After the lock: nothing moves on that day until the commit.
     days, taken = days_between(db, household_id, service_id, meal.day, meal.day, now, child.shared)
     day = days[meal.day]
-    has_right = right_on(child, meal.day) is not None
-    state = cell_state(day_state(day, now), has_right, taken.get(meal))
+    lacking = without_right(right_on(child, meal.day), meal.day)
+    state = cell_state(day_state(day, now), lacking, taken.get(meal))
     waits = select(func.count()).where(
         WaitingEntry.service_day_id == day_id,
         WaitingEntry.beneficiary_id == child.id,
@@ -42,7 +42,7 @@ def join(
     )
     if db.scalar(waits):
         raise AlreadyWaiting(child.name, meal.day)
-    if not may_wait(state, has_right, day.book_deadline_at, now):
+    if not may_wait(state, lacking is None, day.book_deadline_at, now):
         raise CannotWait(why_not_waiting(state, child.name, day))
     db.execute(
         insert(WaitingEntry).values(

@@ -92,6 +92,7 @@ def _service(service: ServiceEntry) -> dict[str, Any]:
         facts["waiting"] = {"offer_hours": policies.offer_hours}
     if service.places:
         facts["places"] = [{"school": places.school, "capacity": places.capacity} for places in service.places]
+    facts["blocking"] = policies.blocking.as_json() or None
     facts["closures"] = [_closure(closure) for closure in service.closures]
     facts["tariffs"] = [_tariff(tariff) for tariff in service.tariffs]
     return _given(facts)
@@ -129,6 +130,7 @@ def _tariff(tariff: TariffEntry) -> dict[str, Any]:
             "label": tariff.label,
             "audience": tariff.audience,
             "documents": tariff.documents,
+            "pai": tariff.pai or None,
             "prices": [_price(price) for price in tariff.prices],
         }
     )
@@ -288,6 +290,7 @@ def _service_entry(
                     )
                     for price in prices[tariff.id]
                 ),
+                tariff.pai,
             )
             for tariff in tariffs
         ),

@@ -88,7 +88,8 @@ class Service(Row):
     cancel_rule: Mapped[Any] = mapped_column(JSON)
     """Deadline rules as `catalog.rules.deadlines` reads them."""
     policies: Mapped[dict[str, Any]] = mapped_column(JSON)
-    """Late bookings, meals without a booking, credits, sickness, as `catalog.rules.policies` reads them."""
+    """Late bookings, meals without a booking, credits, sickness, what makes bookings wait, as `catalog.rules.policies` reads
+    them."""
     position: Mapped[int] = mapped_column(default=0)
 
     __table_args__ = (
@@ -122,6 +123,8 @@ class Tariff(Row):
     audience: Mapped[str] = mapped_column(String(6))
     documents: Mapped[str | None] = mapped_column(String(300))
     """The papers that the town hall will ask for, as a sentence."""
+    pai: Mapped[bool] = mapped_column(default=False)
+    """Whether it asks for a PAI of the child, a paper that holds between two days."""
     position: Mapped[int] = mapped_column(default=0)
 
     __table_args__ = (

@@ -226,6 +226,7 @@ class _Import:
                 "label": tariff.label,
                 "audience": tariff.audience,
                 "documents": tariff.documents,
+                "pai": tariff.pai,
                 "position": position,
             },
         )
@@ -346,6 +347,8 @@ def _words(name: str, value: Any) -> str:
     """A value as a line of the report shows it."""
     if value is None:
         return _("rien")
+    if isinstance(value, bool):
+        return _("oui") if value else _("non")
     if name.endswith("cents"):
         return format_euros(value)
     if isinstance(value, date):
@@ -391,6 +394,7 @@ FIELDS = {
     "label": _("libellé"),
     "audience": _("public"),
     "documents": _("pièces demandées"),
+    "pai": _("PAI demandé"),
     "valid_until": _("dernier jour"),
     "cents": _("prix"),
     "grid": _("grille"),

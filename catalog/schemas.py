@@ -415,6 +415,18 @@ class PlacesSchema(_Table):
     capacity = Whole(1, 100_000, required=True)
 
 
+class BlockingSchema(_Table):
+    """What makes new bookings wait: an amount due for so many hours, a PAI that is asked for and not valid."""
+
+    amount_due_hours = Whole(0, 8760)
+    pai = Boolean(load_default=False)
+
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _something(self, data: Mapping[str, Any], original: Any, **_more: Any) -> None:
+        if isinstance(original, Mapping) and "amount_due_hours" not in original and data.get("pai") is False:
+            raise ValidationError(_("donnez amount_due_hours, pai = true, ou les deux"))
+
+
 class RefundOf(_Item):
     """What a cancelled meal gives back: "full", "none", or an amount; read into the word or cents."""
 
@@ -517,6 +529,7 @@ class TariffSchema(_Table):
     label = Text(required=True)
     audience = Choice(AUDIENCES, required=True)
     documents = Text(300, load_default=None)
+    pai = Boolean(load_default=False)
     prices = _tables(PriceSchema, required=True)
 
     @validates_schema(skip_on_field_errors=False)
@@ -554,6 +567,7 @@ class ServiceSchema(_Table):
     sickness = _table(SicknessSchema)
     cost_price = Euros()
     freed = _table(FreedSchema)
+    blocking = _table(BlockingSchema)
     description = Text(500, load_default="")
     tariffs = _tables(TariffSchema, required=True)
     closures = _tables(ClosureSchema, load_default=list)
@@ -574,7 +588,11 @@ class ServiceSchema(_Table):
     @validates_schema
     def _consistent(self, data: Mapping[str, Any], **_more: Any) -> None:
         rules = Rules(data["booking"], data["cancel"], Policies.of(data))
-        _refuse(*(_at(place, words) for place, words in contradictions(rules, data["weekdays"], data["kind"])))
+        in_vain = rules.policies.blocking.pai and not any(tariff["pai"] for tariff in data["tariffs"])
+        _refuse(
+            *(_at(place, words) for place, words in contradictions(rules, data["weekdays"], data["kind"])),
+            _at(("blocking", "pai"), _("aucun tarif de ce service ne demande de PAI")) if in_vain else {},
+        )
 
 
 class SchoolSchema(_Table):

@@ -48,6 +48,8 @@ class TariffEntry:
     audience: str
     documents: str | None
     prices: tuple[PriceEntry, ...]
+    pai: bool = False
+    """Whether it asks for a PAI of the child."""
 
 
 @dataclass(frozen=True)
@@ -297,6 +299,7 @@ def _tariff(found: dict[str, Any]) -> TariffEntry:
         audience=found["audience"],
         documents=found["documents"],
         prices=tuple(sorted(prices, key=lambda price: price.from_day)),
+        pai=found["pai"],
     )
 
 

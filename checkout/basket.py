@@ -7,7 +7,7 @@ from datetime import date, datetime
 from cart.queries import BasketMeal
 from cart.quotes import reasons
 from cart.rules import Stage, stages_of
-from checkout.rules import Problem, find_problems, is_kept
+from checkout.rules import Problem, find_problems, is_kept, why_waiting
 from shop.french import day_long, day_plain, listing, month_name
 from shop.words import gettext as _
 
@@ -90,6 +90,8 @@ class BasketView:
     products: list[Product]
     first_deadline_at: datetime
     """The first booking deadline among its meals."""
+    waits: str | None
+    """Why nothing of it can be paid until an amount due is settled."""
 
     @property
     def meals(self) -> int:
@@ -178,6 +180,7 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
         completing,
         list(products.values()),
         min(_limit(meal, stages[meal.line_id]) for meal in meals),
+        None if completing else why_waiting(meals),
     )
 
 

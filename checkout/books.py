@@ -131,6 +131,23 @@ CHECKS = (
         GROUP BY regie_id, kind, coalesce(household_id, 0) HAVING count(*) > 1
         """,
     ),
+    Check(
+        2,
+        _("comptes de montants dus au-dessus de zéro"),
+        "SELECT id FROM ledger_accounts WHERE kind = 'receivable' AND balance_cents > 0",
+    ),
+    Check(
+        2,
+        _("familles dont le compte de montants dus n’est pas la somme de leurs repas dus"),
+        """
+        SELECT household_id FROM (
+            SELECT household_id, regie_id, cents FROM unbooked_meals WHERE state = 'due'
+            UNION ALL
+            SELECT household_id, regie_id, balance_cents FROM ledger_accounts WHERE kind = 'receivable'
+        ) AS owed
+        GROUP BY household_id, regie_id HAVING sum(cents) <> 0
+        """,
+    ),
     # 3. Corrections are new entries. (The triggers are looked for below.)
     Check(
         3,
@@ -199,6 +216,8 @@ CHECKS = (
         WHERE kind IN {PAID_INTO} AND key <> kind || ':payment:' || coalesce(payment_id, 0)
            OR kind = 'wallet_payment' AND key <> 'wallet_payment:order:' || coalesce(order_id, 0)
            OR kind = 'cancelled_meal' AND key <> 'cancelled_meal:reservation:' || coalesce(reservation_id, 0)
+           OR kind = 'unbooked_meal' AND key <> 'unbooked_meal:' || coalesce(unbooked_meal_id, 0)
+           OR kind = 'due_settled' AND key <> 'due_settled:unbooked_meal:' || coalesce(unbooked_meal_id, 0)
         UNION SELECT max(id) FROM journal_entries GROUP BY key HAVING count(*) > 1
         """,  # noqa: S608 — no value of anybody's in it
     ),
@@ -284,6 +303,46 @@ CHECKS = (
         SELECT r.id FROM reservations r JOIN orders o ON o.id = r.order_id WHERE r.household_id <> o.household_id
         """,
     ),
+    Check(
+        5,
+        _("repas sans réservation dont les écritures ne vont pas avec leur état"),
+        """
+        SELECT m.id FROM unbooked_meals m
+        LEFT JOIN (
+            SELECT e.unbooked_meal_id,
+                   sum(CASE WHEN e.kind = 'unbooked_meal' THEN 1 ELSE 0 END) AS charged,
+                   sum(CASE WHEN e.kind = 'reversal' THEN 1 ELSE 0 END) AS undone,
+                   count(*) AS entries
+            FROM journal_entries e WHERE e.unbooked_meal_id IS NOT NULL GROUP BY e.unbooked_meal_id
+        ) n ON n.unbooked_meal_id = m.id
+        LEFT JOIN (
+            SELECT e.unbooked_meal_id,
+                   sum(CASE WHEN a.kind = 'sales' THEN s.cents ELSE 0 END) AS sold,
+                   sum(CASE WHEN a.kind = 'wallet' AND a.household_id = m.household_id THEN s.cents ELSE 0 END) AS paid,
+                   sum(CASE WHEN a.kind = 'receivable' AND a.household_id = m.household_id
+                            THEN s.cents ELSE 0 END) AS owed
+            FROM journal_entries e
+            JOIN unbooked_meals m ON m.id = e.unbooked_meal_id AND m.regie_id = e.regie_id
+            JOIN postings s ON s.entry_id = e.id
+            JOIN ledger_accounts a ON a.id = s.ledger_account_id
+            GROUP BY e.unbooked_meal_id
+        ) p ON p.unbooked_meal_id = m.id
+        WHERE coalesce(n.charged, 0) <> CASE WHEN m.cents > 0 THEN 1 ELSE 0 END
+           OR 2 * coalesce(n.undone, 0) <> CASE WHEN m.state = 'struck' THEN coalesce(n.entries, 0) ELSE 0 END
+           OR coalesce(p.sold, 0) <> CASE WHEN m.state = 'struck' THEN 0 ELSE m.cents END
+           OR coalesce(p.paid, 0) <> CASE WHEN m.state = 'paid' THEN -m.cents ELSE 0 END
+           OR coalesce(p.owed, 0) <> CASE WHEN m.state = 'due' THEN -m.cents ELSE 0 END
+        """,
+    ),
+    Check(
+        5,
+        _("écritures de repas sans réservation sans leur repas, ou d’un autre genre"),
+        """
+        SELECT e.id FROM journal_entries e
+        WHERE e.kind IN ('unbooked_meal', 'due_settled') AND e.unbooked_meal_id IS NULL
+           OR e.unbooked_meal_id IS NOT NULL AND e.kind NOT IN ('unbooked_meal', 'due_settled', 'reversal')
+        """,
+    ),
     # 6. One live reservation per child and day; places are counted exactly.
     Check(
         6,
@@ -291,6 +350,17 @@ CHECKS = (
         """
         SELECT max(id) FROM reservations WHERE state IN ('held', 'confirmed')
         GROUP BY beneficiary_id, service_day_id HAVING count(*) > 1
+        """,
+    ),
+    Check(
+        6,
+        _("repas notés deux fois pour le même enfant, ou à la fois réservés et notés sans réservation"),
+        """
+        SELECT max(id) FROM unbooked_meals WHERE state <> 'struck'
+        GROUP BY beneficiary_id, service_day_id HAVING count(*) > 1
+        UNION SELECT m.id FROM unbooked_meals m
+        JOIN reservations r ON r.beneficiary_id = m.beneficiary_id AND r.service_day_id = m.service_day_id
+        WHERE m.state <> 'struck' AND r.state IN ('held', 'confirmed')
         """,
     ),
     Check(
@@ -438,6 +508,31 @@ CHECKS = (
            OR c.meals > 0 AND (c.state <> 'done' OR c.picnic)
         """,
     ),
+    Check(
+        7,
+        _("repas sans réservation notés pour un enfant qui n’avait pas d’inscription validée ce jour-là"),
+        """
+        SELECT m.id FROM unbooked_meals m
+        JOIN service_days d ON d.id = m.service_day_id
+        WHERE m.state <> 'struck' AND NOT EXISTS (
+            SELECT 1 FROM enrolments n
+            WHERE n.household_id = m.household_id AND n.service_id = d.service_id
+              AND n.beneficiary_id = m.beneficiary_id AND n.tariff_id = m.tariff_id
+              AND n.valid_from <= d.day AND n.valid_until >= d.day
+              AND (n.state = 'approved' OR n.state IN ('revoked', 'expired')))
+        """,
+    ),
+    Check(
+        7,
+        _("repas sans réservation notés ou retirés sans que le journal le dise"),
+        """
+        SELECT m.id FROM unbooked_meals m
+        WHERE NOT EXISTS (SELECT 1 FROM audit_lines l
+                          WHERE l.subject = 'unbooked_meal:' || m.id AND l.action = 'unbooked_noted')
+           OR m.state = 'struck' AND NOT EXISTS (SELECT 1 FROM audit_lines l
+                          WHERE l.subject = 'unbooked_meal:' || m.id AND l.action = 'unbooked_struck')
+        """,
+    ),
     # 8. Prices come from the catalogue.
     Check(
         8,
@@ -452,6 +547,20 @@ CHECKS = (
         LEFT JOIN tariff_prices p ON p.id = r.tariff_price_id
         WHERE c.id IS NULL OR t.id IS NULL OR p.id IS NULL
            OR p.tariff_id <> r.tariff_id OR t.service_id <> d.service_id OR c.regie_id <> o.regie_id
+        """,
+    ),
+    Check(
+        8,
+        _("repas sans réservation à un prix, un tarif, un service ou une régie qui ne vont pas ensemble"),
+        """
+        SELECT m.id FROM unbooked_meals m
+        LEFT JOIN service_days d ON d.id = m.service_day_id
+        LEFT JOIN services s ON s.id = d.service_id
+        LEFT JOIN communes c ON c.id = s.commune_id
+        LEFT JOIN tariffs t ON t.id = m.tariff_id
+        LEFT JOIN tariff_prices p ON p.id = m.tariff_price_id
+        WHERE c.id IS NULL OR t.id IS NULL OR p.id IS NULL
+           OR p.tariff_id <> m.tariff_id OR t.service_id <> d.service_id OR c.regie_id <> m.regie_id
         """,
     ),
     Check(
@@ -515,7 +624,7 @@ CHECKS = (
         WHERE (b.state = 'completing') <> (o.id IS NOT NULL)
         """,
     ),
-    # 10. Captured is what the provider owes: with 1, captured = sales + wallets + suspense, per régie.
+    # 10. Captured is what the provider owes: with 1, captured = sales + wallets + suspense − amounts due, per régie.
     Check(
         10,
         _("régies dont les paiements reçus par carte ne sont pas ceux des comptes"),
@@ -557,6 +666,7 @@ CHECKS = (
 TABLES = (
     ("orders", _("commandes")),
     ("reservations", _("repas")),
+    ("unbooked_meals", _("repas sans réservation")),
     ("service_days", _("jours de service")),
     ("school_places", _("jours d’une école")),
     ("waiting_entries", _("inscriptions sur liste d’attente")),

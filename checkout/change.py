@@ -15,9 +15,10 @@ from sqlalchemy.orm import Session
 
 import cart.operations
 from accounts.queries import list_beneficiaries
+from cart.errors import BookingWaits
 from cart.models import Basket, BasketLine
 from cart.operations import LIVE_STATES
-from cart.queries import Place, between, days_between, find_place, places_of, terms_of
+from cart.queries import Place, between, days_between, find_place, places_of, terms_of, why_waiting
 from cart.repricing import follow_who_eats
 from cart.rules import (
     BOOKABLE,
@@ -35,6 +36,7 @@ from cart.rules import (
     right_on,
     skipped,
     why_not,
+    without_right,
 )
 from catalog.models import ServiceDay
 from checkout.cancel import cancel_reservations
@@ -206,7 +208,8 @@ _IN_BASKET = (
 def plan_change(db: Session, household_id: int, wish: Wish, now: datetime) -> Change:
     """What the wish would do now, in a number of statements that does not grow with the meals.
 
-    Raises `NotFound` for a service or a child that is not the family's, `Refusal` for a wish that makes no sense.
+    Raises `NotFound` for a service or a child that is not the family's, `Refusal` for a wish that makes no sense,
+    `BookingWaits` when it books something new and an amount due keeps that waiting.
     """
     _check(wish, paris_day(now))
     place = _place_of(db, household_id, wish.service_id, now)
@@ -237,13 +240,16 @@ def plan_change(db: Session, household_id: int, wish: Wish, now: datetime) -> Ch
     states = {
         meal: cell_state(
             day_state(days[meal.day], now),
-            right_on(children[meal.beneficiary_id], meal.day) is not None,
+            without_right(right_on(children[meal.beneficiary_id], meal.day), meal.day),
             left.get(meal),
         )
         for meal in wanted
     }
     free = [meal for meal, state in states.items() if state == "free"]
     lines, _problems = choose(free, children, days, left, terms_of(db, household_id, place, children), now)
+    waits = why_waiting(db, household_id, [place], now) if lines else None
+    if waits is not None:
+        raise BookingWaits(waits)
     by_id = {day.id: day.day for day in days.values()}
     return Change(
         place,
@@ -378,7 +384,7 @@ def _is_done(plan: Change, seen: Seen) -> bool:
 
 
 UNAVAILABLE: tuple[CellState, ...] = (
-    *("full", "waiting", "late", "closed", "no_tariff", "booked", "surcharge", "freed"),
+    *("full", "waiting", "late", "closed", "no_tariff", "pai", "booked", "surcharge", "freed"),
     *("there", "away", "away_booked"),
 )
 """States of which `why_not` says why a meal that was to be added is not."""

@@ -17,6 +17,7 @@ from checkout.basket import days_in_words
 from checkout.change import Change, Done, Wish
 from checkout.errors import ChangeMoved
 from checkout.order_views import blueprint
+from checkout.queries import Funds
 from checkout.views import the_buyer
 from shop.access import open_to, the_household_id
 from shop.clock import paris_day, request_now
@@ -145,7 +146,7 @@ def _page(typed: Any, refusal: Refusal | None = None) -> str | tuple[str, int]:
         if wish is not None and not isinstance(refusal, PaymentUnderWay | TooManyMeals):
             try:
                 plan = change.plan_change(db, household_id, wish, now)
-                balance_cents = queries.balances(db, household_id).get(plan.place.regie_id, 0)
+                balance_cents = queries.funds(db, household_id).get(plan.place.regie_id, Funds()).wallet_cents
             except NotFound:
                 raise
             except Refusal as refused:

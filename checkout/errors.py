@@ -189,3 +189,53 @@ class CannotKeep(Conflict):
             if paid
             else _("Une autre famille est en train de payer ce repas. Si elle abandonne, vous pourrez le garder.")
         )
+
+
+class CannotBeUnbooked(Refusal):
+    """The child cannot have eaten without a booking that day."""
+
+
+class EatenAlready(Conflict):
+    """The child's meal of that day is noted already, for another family of its."""
+
+    def __init__(self) -> None:
+        super().__init__(_("Ce repas est déjà noté, pour l’autre foyer de l’enfant. Rien n’a été noté."))
+
+
+class PriceUnknown(Refusal):
+    """The catalogue has no price for the meal, or several: never a price of our choosing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("Le prix de ce repas n’est pas connu : corrigez le catalogue, puis notez-le. L’enfant mange quand même.")
+        )
+
+
+class PriceChanged(Conflict):
+    """The price that the clerk was shown is not the price now."""
+
+    def __init__(self, seen_cents: int, cents: int) -> None:
+        self.seen_cents = seen_cents
+        self.cents = cents
+        super().__init__(
+            _(
+                "Le prix a changé : %(now)s au lieu de %(seen)s. Rien n’a été noté.",
+                now=format_euros(cents),
+                seen=format_euros(seen_cents),
+            )
+        )
+
+
+class DuesChanged(Conflict):
+    """What the family saw of its amounts due is not what is due now."""
+
+    def __init__(self, seen_cents: int, cents: int) -> None:
+        self.seen_cents = seen_cents
+        self.cents = cents
+        super().__init__(
+            _(
+                "Les montants dus ont changé : %(now)s au lieu de %(seen)s. Rien n’a été réglé.",
+                now=format_euros(cents),
+                seen=format_euros(seen_cents),
+            )
+        )

@@ -5,9 +5,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from cart.quotes import reasons
 from catalog.models import CallOff
 from checkout import queries, waiting
 from checkout.basket import days_in_words
+from checkout.dues import eaten_by_id
 from checkout.queries import OrderMeal
 from shop.french import day_long, moment, plural
 from shop.money import format_euros
@@ -156,6 +158,61 @@ def freed_taken(db: Session, facts: dict[str, Any]) -> Message:
     return write(sheet)
 
 
+def unbooked_meal(db: Session, facts: dict[str, Any]) -> Message:
+    """A child ate without a booking: what, when, the price and why, how to settle it."""
+    (meal,) = eaten_by_id(db, [facts["meal_id"]])
+    who = f"{meal.first_name} {meal.last_name}"
+    if facts["paid"]:
+        after = [_("Votre porte-monnaie l’a payé : vous n’avez rien à faire.")]
+        button = (link_to("wallet.statement", regie=meal.regie_id), _("Voir mes crédits"))
+    else:
+        after = [
+            _(
+                "Votre porte-monnaie ne suffisait pas pour ce repas : c’est un montant dû. Rechargez-le, les "
+                "montants dus sont réglés aussitôt ; ou réglez-le dans « Mes crédits » dès que le solde suffit."
+            )
+        ]
+        button = (link_to("checkout.choose_top_up"), _("Recharger mon crédit"))
+    sheet = Sheet(
+        subject=_("%(who)s a mangé sans réservation le %(day)s", who=who, day=day_long(meal.day)),
+        first_name=None,
+        before=[_("Ce repas n’était pas réservé. Votre enfant a mangé normalement.")],
+        things=reasons(meal.basis, meal.cents, meal.tariff_label, meal.price_from, meal.decided_on),
+        facts=[
+            (_("Enfant"), who),
+            (_("Repas"), _("%(service)s, %(day)s", service=meal.service_name, day=day_long(meal.day))),
+            (_("Prix"), format_euros(meal.cents)),
+        ],
+        button=button,
+        after=[*after, _("Une erreur ? Dites-le à la mairie : elle peut retirer ce repas.")],
+    )
+    return write(sheet)
+
+
+def unbooked_struck(db: Session, facts: dict[str, Any]) -> Message:
+    """A meal without a booking was noted wrongly: it is taken back, with all that it moved."""
+    (meal,) = eaten_by_id(db, [facts["meal_id"]])
+    who = f"{meal.first_name} {meal.last_name}"
+    credit = facts["credit_cents"]
+    back = (
+        (_("Recrédité sur votre porte-monnaie"), format_euros(credit))
+        if credit
+        else (_("Montant qui n’est plus dû"), format_euros(meal.cents))
+    )
+    sheet = Sheet(
+        subject=_("Repas retiré : %(who)s, %(day)s", who=who, day=day_long(meal.day)),
+        first_name=None,
+        before=[_("La mairie a retiré ce repas sans réservation, qui avait été noté par erreur.")],
+        facts=[
+            (_("Repas"), _("%(service)s, %(day)s", service=meal.service_name, day=day_long(meal.day))),
+            (_("Motif"), meal.struck_reason or ""),
+            back,
+        ],
+        button=(link_to("wallet.statement", regie=meal.regie_id), _("Voir mes crédits")),
+    )
+    return write(sheet)
+
+
 KINDS = {"strike": _("grève"), "closure": _("fermeture"), "outing": _("sortie")}
 
 
@@ -204,10 +261,23 @@ def picnics(db: Session, facts: dict[str, Any]) -> Message:
 def topped_up(db: Session, facts: dict[str, Any]) -> Message:
     """The wallet was filled."""
     payment = queries.get_payment(db, facts["payment_id"])
+    settled = eaten_by_id(db, facts["settled"]) if facts.get("settled") else []
     sheet = Sheet(
         subject=_("Votre porte-monnaie est rechargé de %(amount)s", amount=format_euros(payment.cents)),
         first_name=payment.first_name,
-        before=[_("Votre paiement par carte est arrivé : il est dans votre porte-monnaie.")],
+        before=[
+            _("Votre paiement par carte est arrivé : il est dans votre porte-monnaie."),
+            *([_("Il a réglé d’abord ces montants dus :")] if settled else []),
+        ],
+        things=[
+            _(
+                "%(who)s, %(day)s : %(amount)s",
+                who=f"{meal.first_name} {meal.last_name}",
+                day=day_long(meal.day),
+                amount=format_euros(meal.cents),
+            )
+            for meal in settled
+        ],
         facts=[(_("Montant"), format_euros(payment.cents)), (_("Demandé le"), moment(payment.created_at))],
         button=(link_to("checkout.basket"), _("Revenir au panier"))
         if payment.back_to_basket
@@ -278,6 +348,8 @@ LETTERS: dict[str, Composer] = {
     "freed_taken": freed_taken,
     "place_offered": place_offered,
     "child_sick": child_sick,
+    "unbooked_meal": unbooked_meal,
+    "unbooked_struck": unbooked_struck,
     "topped_up": topped_up,
     "late_payment": late_payment,
     "double_payment": double_payment,

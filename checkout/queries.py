@@ -1,5 +1,6 @@
 """Reads of the checkout: the header's facts, what letters and pages say of orders and payments."""
 
+from collections import defaultdict
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -18,8 +19,9 @@ from shop.statements import Rows, is_one_of, run
 from wallet.models import JournalEntry, LedgerAccount, Posting
 
 
-def header_columns() -> tuple[ScalarSelect[int], ScalarSelect[int]]:
-    """What the header shows of the visitor's household: the balance of its wallets, the meals in its baskets.
+def header_columns() -> tuple[ScalarSelect[int], ScalarSelect[int], ScalarSelect[int]]:
+    """What the header shows of the visitor's household, the balance of its wallets and the meals in its baskets; and what it
+    owes.
 
     Columns for the statement that finds the visitor, so that no page needs another one.
     """
@@ -36,17 +38,36 @@ def header_columns() -> tuple[ScalarSelect[int], ScalarSelect[int]]:
         .correlate(HouseholdMember)
         .scalar_subquery()
     )
-    return balance, meals
+    due = (
+        select(func.coalesce(-func.sum(LedgerAccount.balance_cents), 0))
+        .where(
+            LedgerAccount.household_id == HouseholdMember.household_id, is_one_of(LedgerAccount.kind, ["receivable"])
+        )
+        .correlate(HouseholdMember)
+        .scalar_subquery()
+    )
+    return balance, meals, due
 
 
-_BALANCES = select(LedgerAccount.regie_id, LedgerAccount.balance_cents).where(
-    LedgerAccount.household_id == bindparam("household_id"), is_one_of(LedgerAccount.kind, ["wallet"])
+class Funds(NamedTuple):
+    """What a household has at a régie, and what it owes there."""
+
+    wallet_cents: int = 0
+    due_cents: int = 0
+
+
+_FUNDS = select(LedgerAccount.regie_id, LedgerAccount.kind, LedgerAccount.balance_cents).where(
+    LedgerAccount.household_id == bindparam("household_id"), is_one_of(LedgerAccount.kind, ["wallet", "receivable"])
 )
 
 
-def balances(db: Rows, household_id: int) -> dict[int, int]:
-    """What each wallet of the household holds, by régie."""
-    return {int(regie_id): int(cents) for regie_id, cents in run(db, _BALANCES, household_id=household_id)}
+def funds(db: Rows, household_id: int) -> dict[int, Funds]:
+    """What the household has and owes, by régie."""
+    found: dict[int, Funds] = defaultdict(Funds)
+    for regie_id, kind, cents in run(db, _FUNDS, household_id=household_id):
+        one = found[regie_id]
+        found[regie_id] = one._replace(wallet_cents=cents) if kind == "wallet" else one._replace(due_cents=-cents)
+    return found
 
 
 class OrderFacts(NamedTuple):
@@ -386,6 +407,7 @@ class Movement(NamedTuple):
     order_number: str | None
     reservation_id: int | None
     payment_key: str | None
+    unbooked_meal_id: int | None
 
 
 def movements(db: Session, regie_id: int, household_id: int, before: int | None) -> list[Movement]:
@@ -401,6 +423,7 @@ def movements(db: Session, regie_id: int, household_id: int, before: int | None)
             Order.number,
             JournalEntry.reservation_id,
             Payment.key,
+            JournalEntry.unbooked_meal_id,
         )
         .join(JournalEntry, JournalEntry.id == Posting.entry_id)
         .join(LedgerAccount, LedgerAccount.id == Posting.ledger_account_id)

@@ -3,14 +3,18 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from itertools import accumulate
+from operator import sub
 from typing import Literal, NamedTuple
 
+from cart.errors import BookingWaits
 from cart.queries import BasketMeal
 from cart.quotes import says
-from cart.rules import Stage, stages_of
-from checkout.errors import BasketRefused, EmptyBasket, TotalChanged, TwoAmounts
-from shop.french import moment
+from cart.rules import Stage, overdue_words, stages_of
+from catalog.rules.policies import Policies
+from checkout.errors import BasketRefused, CannotBeUnbooked, EmptyBasket, TotalChanged, TwoAmounts
+from shop.french import day_long, moment
 from shop.money import format_euros, parse_euros
 from shop.words import gettext as _
 
@@ -30,8 +34,9 @@ class Draft:
     """Those that take the place of a meal that another family has given back."""
 
 
-Remedy = Literal["remove", "accept", "services", "another_day"]
-"""What mends a problem: taking the meal out, accepting its price, asking for access, choosing another day."""
+Remedy = Literal["remove", "accept", "services", "another_day", "town_hall"]
+"""What mends a problem: taking the meal out, accepting its price, asking for access, choosing another day, going to the town
+hall with a paper."""
 
 
 class Problem(NamedTuple):
@@ -83,6 +88,8 @@ def _problem(
                 "échange de jours sous « Mes filiations »."
             )
         )
+    if meal.eaten_id is not None:
+        return Problem(_("Ce repas a été mangé sans réservation, la mairie l’a noté : retirez-le du panier."))
     if meal.call_off is not None:
         return Problem(_("La mairie a annulé ce repas : %(why)s", why=meal.call_off))
     if not meal.is_open:
@@ -99,6 +106,11 @@ def _problem(
     if meal.enrolment_id is None:
         sentence = _("L’inscription au tarif « %(label)s » n’est plus valable pour ce jour.", label=meal.tariff_label)
         return Problem(sentence, "services")
+    if meal.lacks_plan:
+        sentence = _(
+            "Le tarif « %(label)s » demande un PAI, et la mairie n’en a pas pour ce jour.", label=meal.tariff_label
+        )
+        return Problem(sentence, "town_hall")
     if ambiguous or meal.price_id is None or meal.price is None:
         return Problem(
             _("Le prix de ce repas n’est pas connu : la mairie doit le corriger. Retirez ce repas du panier.")
@@ -135,14 +147,25 @@ def _too_few(capacity: int | None, booked_count: int | None) -> Problem:
     return Problem(_("Il ne reste que %(left)s place(s) ce jour-là.", left=left), "another_day")
 
 
+def why_waiting(meals: Sequence[BasketMeal]) -> str | None:
+    """Why no meal of the basket may be ordered until an amount due is settled; nothing where none keeps it waiting."""
+    meal = max(meals, key=lambda meal: meal.overdue_cents, default=None)
+    if meal is None or not meal.overdue_cents:
+        return None
+    return overdue_words(Policies.from_json(meal.policies).blocking, meal.overdue_cents)
+
+
 def check_basket(meals: Sequence[BasketMeal], seen_cents: int | None, now: datetime) -> Draft:
     """The basket as an order, if every meal may be ordered at the price that was shown.
 
-    Raises `EmptyBasket`, `BasketRefused` with every problem, or `TotalChanged` when `seen_cents`, the total that the
-    person saw, is not the total.
+    Raises `EmptyBasket`, `BookingWaits` for an amount due, `BasketRefused` with every problem, or `TotalChanged` when
+    `seen_cents`, the total that the person saw, is not the total.
     """
     if not meals:
         raise EmptyBasket
+    waiting = why_waiting(meals)
+    if waiting is not None:
+        raise BookingWaits(waiting)
     problems = find_problems(meals, now)
     if problems:
         raise BasketRefused({line_id: problem.sentence for line_id, problem in problems.items()})
@@ -152,6 +175,35 @@ def check_basket(meals: Sequence[BasketMeal], seen_cents: int | None, now: datet
     stages = stages_of(meals, now)
     freed = tuple(meal for meal in meals if stages[meal.line_id] == "freed")
     return Draft(meals[0].basket_id, meals[0].regie_id, tuple(meals), total, freed)
+
+
+def carried(amounts: Sequence[int], balance_cents: int) -> int:
+    """How many of these amounts, from the first on, a balance pays: each whole, and none after one that it does not."""
+    for number, left in enumerate(accumulate(amounts, sub, initial=balance_cents)):
+        if left < 0:
+            return number - 1
+    return len(amounts)
+
+
+def check_eaten(who: str, day: date, today: date, shut: str | None, booked: str | None) -> None:
+    """Whether a child may be noted as having eaten without a booking; `booked` is the state of its live reservation, if any.
+
+    Raises `CannotBeUnbooked`.
+    """
+    facts = {"who": who, "day": day_long(day), "why": shut}
+    if day > today:
+        raise CannotBeUnbooked(_("Le %(day)s n’est pas encore là : rien ne peut être pointé.", **facts))
+    if shut is not None:
+        raise CannotBeUnbooked(_("Il n’y avait pas de service le %(day)s (%(why)s).", **facts))
+    if booked == "confirmed":
+        raise CannotBeUnbooked(_("%(who)s a une réservation pour le %(day)s : pointez sa présence.", **facts))
+    if booked is not None:
+        raise CannotBeUnbooked(
+            _(
+                "Un paiement par carte est en cours pour le repas de %(who)s le %(day)s : attendez qu’il finisse.",
+                **facts,
+            )
+        )
 
 
 def still_free(capacity: int | None, booked_count: int | None, wanted: int) -> bool:

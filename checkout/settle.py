@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import structlog
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, exists, func, select
 from sqlalchemy.orm import Session
 
 import cart.operations
@@ -24,11 +24,12 @@ from cart.quotes import says
 from catalog.models import Regie, SchoolPlace, ServiceDay
 from checkout import freed, waiting
 from checkout.call_off import follow
+from checkout.dues import settle_oldest
 from checkout.place import order_letter
 from checkout.rules import still_free
 from enrolments.models import Enrolment
 from homes.queries import days_elsewhere
-from orders.models import FreedMeal, Order, Reservation
+from orders.models import FreedMeal, Order, Reservation, UnbookedMeal
 from payments.gateways.base import Seen
 from payments.models import Payment
 from payments.rules import judge
@@ -158,17 +159,15 @@ def _enter(
     wallet.operations.enter_all(db, [entry, *others], now)
 
 
-def _tell(db: Session, payment: Payment, kind: str, now: datetime) -> None:
-    post(
-        db,
-        Letter(kind=kind, to=_email(db, payment), key=f"{kind}:{payment.id}", facts={"payment_id": payment.id}),
-        now,
-    )
+def _tell(db: Session, payment: Payment, kind: str, now: datetime, **more: object) -> None:
+    facts = {"payment_id": payment.id, **more}
+    post(db, Letter(kind=kind, to=_email(db, payment), key=f"{kind}:{payment.id}", facts=facts), now)
 
 
 def _top_up(db: Session, payment: Payment, now: datetime) -> Outcome:
     _enter(db, payment, "top_up", AccountRef("wallet", payment.household_id), payment.cents, now)
-    _tell(db, payment, "topped_up", now)
+    settled = settle_oldest(db, payment.household_id, payment.regie_id, now)
+    _tell(db, payment, "topped_up", now, settled=settled)
     return "topped_up"
 
 
@@ -226,6 +225,11 @@ def _can_revive(db: Session, order: Order, now: datetime) -> _Revival | None:
     if order.basket_id is not None and db.scalar(ordered_again.where(Order.id != order.id)):
         return None
     other = Reservation.__table__.alias("other")
+    eaten = exists().where(
+        UnbookedMeal.beneficiary_id == Reservation.beneficiary_id,
+        UnbookedMeal.service_day_id == Reservation.service_day_id,
+        UnbookedMeal.state != "struck",
+    )
     rows = db.execute(
         select(
             Reservation.beneficiary_id,
@@ -244,6 +248,7 @@ def _can_revive(db: Session, order: Order, now: datetime) -> _Revival | None:
             Reservation.school_id,
             other.c.id.label("booked_meanwhile"),
             Enrolment.id.label("enrolment_id"),
+            eaten.label("eaten"),
         )
         .select_from(Reservation)
         .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
@@ -279,6 +284,7 @@ def _can_revive(db: Session, order: Order, now: datetime) -> _Revival | None:
     if not all(
         row.is_open
         and row.booked_meanwhile is None
+        and not row.eaten
         and row.enrolment_id is not None
         and _is_free(row, now, wanted[row.service_day_id], wanted_at[row.service_day_id, row.school_id])
         for row in rows

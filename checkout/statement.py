@@ -4,6 +4,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from checkout.basket import days_in_words
+from checkout.dues import EatenMeal
 from checkout.queries import PAGE, Movement, MovementMeal
 from shop.clock import paris_day
 from shop.french import day_long, day_plain, listing, month_name, plural
@@ -20,6 +21,8 @@ TITLES = {
     "refund": _("Remboursement"),
     "adjustment": _("Correction par la régie"),
     "reversal": _("Annulation d’un mouvement"),
+    "unbooked_meal": _("Repas sans réservation"),
+    "due_settled": _("Montant dû réglé"),
 }
 
 
@@ -48,19 +51,26 @@ class Statement(NamedTuple):
     older: int | None
 
 
-def write(movements: list[Movement], meals: list[MovementMeal]) -> Statement:
+def write(movements: list[Movement], meals: list[MovementMeal], eaten: list[EatenMeal]) -> Statement:
     """The page of these movements (newest first; one more than a page means that there are older ones)."""
     of_order: dict[int, list[MovementMeal]] = {}
     of_reservation: dict[int, MovementMeal] = {}
     for meal in meals:
         of_order.setdefault(meal.order_id, []).append(meal)
         of_reservation[meal.reservation_id] = meal
+    unbooked = {meal.id: meal for meal in eaten}
     months: list[Month] = []
     for movement in movements[:PAGE]:
         name = month_name(paris_day(movement.at))
         if not months or months[-1].name != name:
             months.append(Month(name, []))
-        words = _words(movement, of_order, of_reservation)
+        if movement.unbooked_meal_id is not None:
+            meal_eaten = unbooked[movement.unbooked_meal_id]
+            words = (
+                f"{meal_eaten.first_name} {meal_eaten.last_name}, {meal_eaten.service_name}, {day_long(meal_eaten.day)}"
+            )
+        else:
+            words = _words(movement, of_order, of_reservation)
         line = Line(
             movement.at, TITLES[movement.kind], words, movement.order_number, movement.cents, movement.balance_cents
         )

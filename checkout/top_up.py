@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 import payments.operations
 from cart.models import Basket, BasketLine
@@ -28,6 +28,8 @@ class Purse(NamedTuple):
     maximum_cents: int
     card_gateway: str
     balance_cents: int
+    due_cents: int
+    """What the household owes there: a top-up settles it first."""
 
 
 def purses(db: Session, household_id: int) -> list[Purse]:
@@ -38,6 +40,15 @@ def purses(db: Session, household_id: int) -> list[Purse]:
         .join(Enrolment, Enrolment.service_id == Service.id)
         .where(Enrolment.household_id == household_id, Enrolment.state.in_(("approved", "requested", "to_complete")))
     )
+    receivable = aliased(LedgerAccount)
+    owed = (
+        select(-receivable.balance_cents)
+        .where(
+            receivable.regie_id == Regie.id, receivable.household_id == household_id, receivable.kind == "receivable"
+        )
+        .correlate(Regie)
+        .scalar_subquery()
+    )
     rows = db.execute(
         select(
             Regie.id,
@@ -46,6 +57,7 @@ def purses(db: Session, household_id: int) -> list[Purse]:
             Regie.maximum_top_up_cents,
             Regie.card_gateway,
             func.coalesce(LedgerAccount.balance_cents, 0),
+            func.coalesce(owed, 0),
         )
         .outerjoin(
             LedgerAccount,
@@ -78,7 +90,8 @@ def open_top_up(
         raise NotFound
     gateway = gateways[purse.card_gateway]
     least = max(gateway.minimum_cents, purse.minimum_cents)
-    if back_to_basket and cents == _basket_cents(db, buyer.household_id, regie_id) - purse.balance_cents:
+    missing = purse.due_cents - purse.balance_cents
+    if back_to_basket and cents == _basket_cents(db, buyer.household_id, regie_id) + missing:
         least = gateway.minimum_cents
     most = min(gateway.maximum_cents, purse.maximum_cents)
     if not least <= cents <= most:

@@ -6,7 +6,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 import cart.operations
-from cart.errors import PaymentUnderWay
+from cart.errors import BookingWaits, PaymentUnderWay
 from cart.queries import BasketMeal, meals_of_basket, meals_of_household
 from cart.repricing import follow_who_eats
 from checkout import basket as baskets
@@ -21,6 +21,7 @@ from checkout.errors import (
     TwoAmounts,
 )
 from checkout.place import Buyer
+from checkout.queries import Funds
 from checkout.rules import ANOTHER_AMOUNT, amount_of_top_up
 from payments.gateways import the_gateways
 from payments.gateways.base import GatewayRefused
@@ -40,6 +41,7 @@ blueprint = Blueprint("checkout", __name__)
 BASKET_REFUSALS = (
     BasketRefused,
     BelowMinimum,
+    BookingWaits,
     EmptyBasket,
     TotalChanged,
     PaymentUnderWay,
@@ -78,15 +80,17 @@ def _basket_page(refusal: Refusal | None) -> str:
     household_id, now = the_household_id(), request_now()
     with rows() as db:
         meals = meals_of_household(db, household_id, now)
-        balances = queries.balances(db, household_id) if meals else {}
+        funds = queries.funds(db, household_id) if meals else {}
         pending = queries.payment_under_way(db, household_id) if _any_completing(meals) else None
     views = baskets.baskets(meals, now)
     return render_template(
         "checkout/basket.html",
         baskets=views,
-        balances={view.basket_id: balances.get(view.regie_id, 0) for view in views},
+        funds={view.basket_id: funds.get(view.regie_id, Funds()) for view in views},
         pending=pending,
-        refusal=refusal,
+        # The basket itself says what it waits for.
+        refusal=None if isinstance(refusal, BookingWaits) else refusal,
+        waiting=isinstance(refusal, BookingWaits),
     )
 
 

@@ -73,6 +73,24 @@ class Enrolment(Row):
     )
 
 
+class CarePlan(Row):
+    """Days for which a commune has seen a child's PAI ("projet d’accueil individualisé"); nothing of what it says is kept."""
+
+    __tablename__ = "care_plans"
+
+    beneficiary_id: Mapped[int] = mapped_column(Key, ForeignKey("beneficiaries.id"))
+    commune_id: Mapped[int] = mapped_column(Key, ForeignKey("communes.id"))
+    valid_from: Mapped[date]
+    valid_until: Mapped[date]
+    noted_at: Mapped[datetime]
+    noted_by_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
+
+    __table_args__ = (
+        UniqueConstraint("beneficiary_id", "commune_id", "valid_from"),
+        CheckConstraint("valid_until >= valid_from", name="validity"),
+    )
+
+
 class Quotient(Row):
     """A household's family quotient ("quotient familial", whole euros) as a commune has seen it proved, between two days."""
 

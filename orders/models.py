@@ -140,6 +140,58 @@ class FreedMeal(Row):
     )
 
 
+class UnbookedMeal(Row):
+    """A meal that a child ate without a booking ("présent sans réservation"), as a roll-call found it. It takes no place; it
+    is paid from the wallet at once where that suffices, and due otherwise; one that was noted wrongly is struck off."""
+
+    __tablename__ = "unbooked_meals"
+
+    regie_id: Mapped[int] = mapped_column(Key, ForeignKey("regies.id"))
+    household_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"))
+    beneficiary_id: Mapped[int] = mapped_column(Key, ForeignKey("beneficiaries.id"))
+    service_day_id: Mapped[int] = mapped_column(Key, ForeignKey("service_days.id"))
+    tariff_id: Mapped[int] = mapped_column(Key, ForeignKey("tariffs.id"))
+    tariff_price_id: Mapped[int] = mapped_column(Key, ForeignKey("tariff_prices.id"))
+    cents: Mapped[int]
+    basis: Mapped[str] = mapped_column(Text)
+    """How the price came about, as `cart.quotes` writes it."""
+    state: Mapped[str] = mapped_column(String(6))
+    noted_at: Mapped[datetime]
+    """When the family was told: an amount due is as old as that."""
+    noted_by_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
+    settled_at: Mapped[datetime | None]
+    struck_at: Mapped[datetime | None]
+    struck_by_id: Mapped[int | None] = mapped_column(Key, ForeignKey("accounts.id"))
+    struck_reason: Mapped[str | None] = mapped_column(String(300))
+
+    __table_args__ = (
+        CheckConstraint("state IN ('due', 'paid', 'struck')", name="state"),
+        CheckConstraint("cents >= 0", name="cents"),
+        CheckConstraint("state = 'struck' OR (state = 'paid') = (settled_at IS NOT NULL)", name="settled"),
+        CheckConstraint("(state = 'struck') = (struck_at IS NOT NULL)", name="struck"),
+        CheckConstraint(
+            "(struck_at IS NULL) = (struck_by_id IS NULL) AND (struck_at IS NULL) = (struck_reason IS NULL)",
+            name="struck_why",
+        ),
+        Index(
+            "uq_unbooked_meals_live",
+            "beneficiary_id",
+            "service_day_id",
+            unique=True,
+            postgresql_where=text("state <> 'struck'"),
+            sqlite_where=text("state <> 'struck'"),
+        ),
+        Index("ix_unbooked_meals_service_day", "service_day_id"),
+        Index(
+            "ix_unbooked_meals_due",
+            "household_id",
+            "regie_id",
+            postgresql_where=text("state = 'due'"),
+            sqlite_where=text("state = 'due'"),
+        ),
+    )
+
+
 class CalendarFeed(Row):
     """The private address at which a household's own calendar reads its meals; making a new one ends the old."""
 

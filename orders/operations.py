@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Insert, Integer, and_, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import Insert, Integer, and_, bindparam, case, func, insert, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from catalog.models import SchoolPlace, ServiceDay
@@ -235,3 +235,25 @@ def _set_lines(db: Session, order_id: int, before: str, after: str) -> None:
 
 def _set_order(db: Session, order_id: int, **values: Any) -> None:
     db.execute(update(Order).where(Order.id == order_id).values(**values).execution_options(synchronize_session=False))
+
+
+def note_attendance(db: Session, service_day_id: int, reservation_ids: Sequence[int] | None, attendance: str) -> int:
+    """Note who of the booked children of a day is there, "present" or "absent"; how many were asked about. Without ids, all
+    of whom nothing is known yet. It moves no money; a child that its family has said to be ill stays excused when absent.
+    """
+    wanted = [Reservation.service_day_id == service_day_id, Reservation.state == "confirmed"]
+    if reservation_ids is None:
+        wanted.append(Reservation.attendance == "expected")
+    else:
+        wanted.append(Reservation.id.in_(reservation_ids))
+    value: Any = attendance
+    if attendance == "absent":
+        value = case((Reservation.attendance == "absent_excused", "absent_excused"), else_="absent")
+    noted = db.scalars(
+        update(Reservation)
+        .where(*wanted)
+        .values(attendance=value)
+        .returning(Reservation.id)
+        .execution_options(synchronize_session=False)
+    )
+    return len(noted.all())

@@ -44,6 +44,8 @@ class Visitor:
     """What the wallets of the household hold."""
     basket_meals: int = 0
     """How many meals wait in its baskets."""
+    due_cents: int = 0
+    """What it owes for meals without a booking."""
 
     is_authenticated = True
     is_active = True

@@ -268,10 +268,10 @@ def lock(db: Session, model: type[M], ids: Iterable[int]) -> list[M]:
     """Lock rows until the end of the transaction and load them as they are now, ordered by key.
 
     The order of locks in the house: household → beneficiary → reminder → basket → order → payment → service days by id →
-    freed meals by id → school places by id → ledger accounts by id → counter row. Whoever needs several takes them in this
-    order, or two transactions wait for each other. `FOR NO KEY UPDATE` leaves foreign keys to these rows free;
-    `populate_existing` because a row that was loaded before would come back stale (SQLAlchemy issues 4774 and 5572). On
-    SQLite the transaction itself is the lock.
+    freed meals by id → school places by id → ledger accounts by id → meals without a booking by id → counter row. Whoever
+    needs several takes them in this order, or two transactions wait for each other. `FOR NO KEY UPDATE` leaves foreign keys
+    to these rows free; `populate_existing` because a row that was loaded before would come back stale (SQLAlchemy issues 4774
+    and 5572). On SQLite the transaction itself is the lock.
     """
     query: Select[M] = (
         select(model)

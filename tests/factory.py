@@ -246,6 +246,19 @@ class Town:
             wallet_id=wallet_id,
         )
 
+    def top_up(self, family: Family, cents: int) -> None:
+        """Fill the family's wallet by card; nothing else happens."""
+        with self.app.app_context(), transaction() as db:
+            payment_id = self._payment(db, "top_up", family.household_id, family.account_id, self.regie_id, cents)
+            self._entry(
+                db,
+                "top_up",
+                f"top_up:payment:{payment_id}",
+                self.regie_id,
+                [("card_clearing", None, -cents), ("wallet", family.household_id, cents)],
+                payment_id=payment_id,
+            )
+
     def clerk(self, commune: CommuneFacts | None = None, role: str = "manager", email: str = "") -> Person:
         """Somebody of the town hall of `commune` (Aiguilhe)."""
         commune = commune or self.aiguilhe

@@ -1,7 +1,8 @@
 """Tables of the ledger: append-only, in double entry.
 
 Sign: a posting's cents are positive when the account is credited. A wallet or sales account that holds money of families
-or of the town is positive; a clearing account, money that a provider owes us, is negative. An entry sums to zero.
+or of the town is positive; a clearing account, money that a provider owes us, and a receivable, what a family owes us, are
+negative. An entry sums to zero.
 """
 
 from datetime import datetime
@@ -41,6 +42,8 @@ ENTRY_KINDS = (
     "refund",
     "adjustment",
     "reversal",
+    "unbooked_meal",
+    "due_settled",
 )
 
 
@@ -94,13 +97,23 @@ class JournalEntry(Row):
     order_id: Mapped[int | None] = mapped_column(Key, ForeignKey("orders.id"), index=True)
     reservation_id: Mapped[int | None] = mapped_column(Key, ForeignKey("reservations.id"))
     payment_id: Mapped[int | None] = mapped_column(Key, ForeignKey("payments.id"))
+    unbooked_meal_id: Mapped[int | None] = mapped_column(Key, ForeignKey("unbooked_meals.id"))
     reverses_id: Mapped[int | None] = mapped_column(Key, ForeignKey("journal_entries.id"), unique=True)
 
     __table_args__ = (
         UniqueConstraint("id", "regie_id"),
-        # A provider's payment maps to one entry of each kind; a cancelled meal is credited once.
+        # A provider's payment maps to one entry of each kind; a cancelled meal is credited once, an unbooked one charged and
+        # settled once.
         Index("uq_journal_entries_payment", "payment_id", "kind", unique=True),
         Index("uq_journal_entries_reservation", "reservation_id", "kind", unique=True),
+        Index(
+            "uq_journal_entries_unbooked_meal",
+            "unbooked_meal_id",
+            "kind",
+            unique=True,
+            postgresql_where=text("kind <> 'reversal'"),
+            sqlite_where=text("kind <> 'reversal'"),
+        ),
         CheckConstraint(f"kind IN ({', '.join(repr(kind) for kind in ENTRY_KINDS)})", name="kind"),
     )
 

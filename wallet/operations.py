@@ -37,6 +37,7 @@ class Entry:
     payment_id: int | None = None
     account_id: int | None = None
     reverses_id: int | None = None
+    unbooked_meal_id: int | None = None
 
     @property
     def input_hash(self) -> str:
@@ -50,6 +51,9 @@ class Entry:
             self.payment_id,
             self.reverses_id,
         ]
+        if self.unbooked_meal_id is not None:
+            # Only where there is one: entries that were made before there were any keep their digests.
+            facts.append(self.unbooked_meal_id)
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -103,6 +107,7 @@ def _insert_entries(db: Session, entries: Sequence[Entry], now: datetime) -> dic
             "reservation_id": entry.reservation_id,
             "payment_id": entry.payment_id,
             "reverses_id": entry.reverses_id,
+            "unbooked_meal_id": entry.unbooked_meal_id,
         }
         for entry in entries
     ]

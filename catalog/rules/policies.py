@@ -1,5 +1,5 @@
 """What a service does beside its prices: late bookings, meals without a booking, credits, sickness, meals that are given
-back; and how it says so."""
+back, what makes new bookings wait; and how it says so."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -47,6 +47,21 @@ OFFER_HOURS = 24
 
 
 @dataclass(frozen=True)
+class Blocking:
+    """What makes new bookings wait; meals that are booked already never do."""
+
+    amount_due_hours: int | None = None
+    """After how many hours an amount due to the régie does; nothing when it never does."""
+    pai: bool = False
+    """Whether a tariff that asks for a PAI is booked only for days that a valid one covers."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The rule as a row keeps it, and as a catalogue file writes it."""
+        facts: dict[str, Any] = {} if self.amount_due_hours is None else {"amount_due_hours": self.amount_due_hours}
+        return facts | ({"pai": True} if self.pai else {})
+
+
+@dataclass(frozen=True)
 class Policies:
     """How a service treats what is not booked and cancelled in time."""
 
@@ -60,6 +75,7 @@ class Policies:
     """Until when a meal that can no longer be cancelled may be given back to another family; nothing where it may not."""
     offer_hours: int = OFFER_HOURS
     """For how many hours a place is offered to a family of the waiting list; never longer than until the deadline."""
+    blocking: Blocking = field(default_factory=Blocking)
 
     def as_json(self) -> dict[str, Any]:
         """The policies as a service's row keeps them."""
@@ -76,6 +92,8 @@ class Policies:
             facts["freed"] = {"until": self.freed.as_json()}
         if self.offer_hours != OFFER_HOURS:
             facts["offer_hours"] = self.offer_hours
+        if blocking := self.blocking.as_json():
+            facts["blocking"] = blocking
         return facts
 
     @classmethod
@@ -90,6 +108,7 @@ class Policies:
             facts.get("cost_price"),
             DeadlineRule.from_json(facts["freed"]["until"]) if "freed" in facts else None,
             facts.get("offer_hours", OFFER_HOURS),
+            Blocking(**facts.get("blocking", {})),
         )
 
     @classmethod
@@ -104,6 +123,7 @@ class Policies:
             found.get("cost_price"),
             found["freed"]["until"] if found.get("freed") else None,
             found["waiting"]["offer_hours"] if "waiting" in found else OFFER_HOURS,
+            Blocking(**found.get("blocking", {})),
         )
 
 
@@ -290,6 +310,23 @@ def waiting_sentences(policies: Policies) -> list[str]:
     ]
 
 
+def blocking_sentences(policies: Policies) -> list[str]:
+    """What parents read about what makes a booking wait; nothing where nothing does."""
+    blocking, found = policies.blocking, []
+    if blocking.amount_due_hours == 0:
+        found.append(_("Un montant dû se règle avant toute nouvelle réservation."))
+    elif blocking.amount_due_hours is not None:
+        hours = plural(blocking.amount_due_hours, _("heure"))
+        found.append(
+            _("Un montant dû depuis plus de %(hours)s se règle avant toute nouvelle réservation.", hours=hours)
+        )
+    if blocking.pai:
+        found.append(_("Un tarif avec PAI se réserve pour les jours que couvre un PAI remis à la mairie."))
+    if found:
+        found.append(_("Les repas déjà réservés restent réservés."))
+    return found
+
+
 def policy_sentences(policies: Policies) -> list[str]:
     """Everything that is no deadline, as parents read it."""
     return [
@@ -299,6 +336,7 @@ def policy_sentences(policies: Policies) -> list[str]:
         *sickness_sentences(policies),
         *freed_sentences(policies),
         *([] if policies.offer_hours == OFFER_HOURS else waiting_sentences(policies)),
+        *blocking_sentences(policies),
     ]
 
 
@@ -307,8 +345,9 @@ def all_sentences(rules: Rules, limited: bool) -> Sequence[tuple[str, list[str]]
     whether the service may be full."""
     policies = rules.policies
     full = ((_("Jour complet"), waiting_sentences(policies)),) if limited else ()
+    booking = [*sentences(rules.booking, _("Réservez")), _("Non payé = non réservé."), *blocking_sentences(policies)]
     return (
-        (_("Réserver"), [*sentences(rules.booking, _("Réservez")), _("Non payé = non réservé.")]),
+        (_("Réserver"), booking),
         (_("Annuler"), [*sentences(rules.cancel, _("Annulez")), *credit_sentences(policies)]),
         (_("Hors délai"), late_sentences(policies)),
         (_("Sans réservation"), unbooked_sentences(policies)),

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 import cart.operations
 import cart.queries
+from cart.errors import BookingWaits
 from cart.queries import Place
 from cart.quotes import NOBODY, Terms, asks_who_eats
 from cart.repricing import follow_who_eats
@@ -100,8 +101,8 @@ def book_usual(db: Session, token: str, seen_cents: int, now: datetime, pay: boo
     """Book what the link offers: paid from the wallet when `pay` and nothing else waits in the basket, else put into the
     basket. A link that has booked books nothing more.
 
-    `seen_cents` is the total that the person saw. Raises `LinkSpent`, `NothingLeft`, `TotalChanged`, `PaymentUnderWay`,
-    `TooManyMeals`, and with `pay` what `pay_from_wallet` does; then nothing has changed.
+    `seen_cents` is the total that the person saw. Raises `LinkSpent`, `NothingLeft`, `TotalChanged`, `BookingWaits`,
+    `PaymentUnderWay`, `TooManyMeals`, and with `pay` what `pay_from_wallet` does; then nothing has changed.
     """
     link = queries.find_week(db, token, now)
     (reminder,) = lock(db, Reminder, [link.id])
@@ -116,6 +117,9 @@ def book_usual(db: Session, token: str, seen_cents: int, now: datetime, pay: boo
         raise NothingLeft
     if offer.total_cents != seen_cents:
         raise TotalChanged(seen_cents, offer.total_cents)
+    waits = cart.queries.why_waiting(db, link.household_id, [at for at, _children in places.values()], now)
+    if waits is not None:
+        raise BookingWaits(waits)
     for regie_id, lines in offer.lines.items():
         if lines:
             cart.operations.add_lines(db, baskets[regie_id], lines)

@@ -13,20 +13,22 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page
 from sqlalchemy import Select, delete, insert, select, update
+from sqlalchemy.orm import Session
 
 from accounts.models import Account, AccountLink, HouseholdMember, RecoveryCode
 from accounts.queries import digest
 from cart.models import BasketLine, WaitingEntry
-from catalog.models import Commune, Service, ServiceDay, TariffPrice
+from catalog.models import Commune, Service, ServiceDay, Tariff, TariffPrice
 from checkout.reminders.links import stop_url
 from checkout.reminders.models import Reminder
 from checkout.reminders.queries import mark_of
+from checkout.unbooked import note_eaten, weigh
 from checkout.waiting import make_offers
 from demo.published import load_published
 from enrolments.models import Enrolment
 from homes.models import CustodySwap
 from homes.queries import invitations_to
-from orders.models import FreedMeal, Order, Reservation
+from orders.models import FreedMeal, Order, Reservation, UnbookedMeal
 from payments.models import Payment
 from shop.models import Outbox
 from tests.browser.served import Hand, Served
@@ -56,6 +58,7 @@ COOK = "cuisine@aiguilhe.example.org"
 CASHIER = "regie@agglo-lepuyenvelay.example.org"
 
 AIGUILHE, BLAVOZY, COUBON = "/reserver/aiguilhe/cantine", "/reserver/blavozy/cantine", "/reserver/coubon/cantine"
+CRAPONNE = "/reserver/craponne-sur-arzon/cantine"
 CARD = {
     "succeeds": "4242 4242",
     "declined": "4000 0000 0000 0002",
@@ -149,6 +152,7 @@ def prepare(shop: Served) -> None:
     _orders(shop)
     _two_homes(shop)
     _freed(shop)
+    _at_noon(shop)
     with shop.write() as db:
         db.execute(update(Account).where(Account.email == NEW_CLERK).values(totp_secret=None, totp_enrolled_at=None))
 
@@ -371,6 +375,58 @@ def _orders(shop: Served) -> None:
             if wanted != "sent":
                 now = shop.clock.now()
                 db.execute(update(Payment).where(Payment.key == key).values(state=wanted, settled_at=now))
+
+
+def _at_noon(shop: Served) -> None:
+    """A family that owes for meals without a booking, where that keeps new bookings waiting; its basket; a canteen at which
+    every child needs a PAI."""
+    _fill(shop.client(COMPANY), CRAPONNE, 1)
+    now = shop.clock.now() - timedelta(days=2)
+    with shop.write() as db:
+        clerk_id = db.scalars(select(Account.id).where(Account.email == CLERK)).one()
+        enrolment = db.execute(
+            select(Enrolment.id, Enrolment.service_id)
+            .join(HouseholdMember, HouseholdMember.household_id == Enrolment.household_id)
+            .join(Account, Account.id == HouseholdMember.account_id)
+            .where(
+                Account.email == COMPANY,
+                Enrolment.service_id == _of_service("craponne-sur-arzon").scalar_subquery(),
+                Enrolment.state == "approved",
+            )
+            .order_by(Enrolment.id.desc())
+        ).first()
+        assert enrolment is not None
+        days = db.scalars(
+            select(ServiceDay.id)
+            .where(
+                ServiceDay.service_id == enrolment.service_id,
+                ServiceDay.is_open,
+                ServiceDay.day < now.date(),
+                ~select(Reservation.id)
+                .join(Enrolment, Enrolment.beneficiary_id == Reservation.beneficiary_id)
+                .where(Reservation.service_day_id == ServiceDay.id, Enrolment.id == enrolment.id)
+                .exists(),
+            )
+            .order_by(ServiceDay.day.desc())
+            .limit(2)
+        ).all()
+        for day_id in reversed(days):
+            cents = weigh(db, day_id, enrolment.id, now).price.cents
+            note_eaten(db, day_id, enrolment.id, cents, clerk_id, now)
+        _make_wait(db, "craponne-sur-arzon", {"amount_due_hours": 24})
+        _make_wait(db, "la-tessoualle", {"pai": True})
+        db.execute(
+            update(Tariff).where(Tariff.service_id == _of_service("la-tessoualle").scalar_subquery()).values(pai=True)
+        )
+        # The town hall of Aiguilhe may note PAI: no rule there lets a booking wait for one.
+        db.execute(
+            update(Tariff).where(Tariff.service_id == _of_service("aiguilhe").scalar_subquery()).values(pai=True)
+        )
+
+
+def _make_wait(db: Session, commune: str, blocking: dict[str, object]) -> None:
+    service = db.get_one(Service, db.scalars(_of_service(commune)).one())
+    service.policies = {**service.policies, "blocking": blocking}
 
 
 def _payments_of(email: str) -> Select[str]:
@@ -1384,3 +1440,82 @@ def _whole_year(window: Window) -> None:
     window.page.locator("summary").filter(has_text="Cocher plusieurs jours").click()
     window.page.get_by_label("impaires", exact=True).check()
     window.page.get_by_role("button", name=re.compile("toute l’année")).click()
+
+
+# --- at noon ---
+
+
+def _roll_call(window: Window) -> None:
+    window.go("/mairie/jour?date=2026-11-19")
+    window.page.get_by_role("link", name=re.compile("^Pointer les présents")).first.click()
+
+
+@state("mairie-pointage", CLERK)
+def _roll_call_today(window: Window) -> None:
+    _roll_call(window)
+    if window.page.get_by_text("Absent", exact=True).count() == 0:
+        window.page.get_by_role("checkbox").first.check()
+        window.button("Absents").click()
+        window.page.get_by_role("checkbox").nth(1).check()
+        window.button("Présents").click()
+
+
+@state("mairie-pointage-erreur", CLERK)
+def _nobody_ticked(window: Window) -> None:
+    _roll_call(window)
+    window.button("Absents").click()
+
+
+@state("mairie-pointage-cuisine", COOK)
+def _roll_call_of_the_cook(window: Window) -> None:
+    _roll_call(window)
+
+
+@state("mairie-pointage-sans-motif", CASHIER)
+def _strike_without_reason(window: Window) -> None:
+    with window.shop.read() as db:
+        day_id = db.scalars(select(UnbookedMeal.service_day_id).order_by(UnbookedMeal.id)).first()
+    window.go(f"/mairie/jour/{day_id}/pointage")
+    window.page.locator("summary").filter(has_text="Noté par erreur").first.click()
+    window.button("Retirer ce repas").click()
+
+
+def _search(window: Window) -> None:
+    _roll_call(window)
+    window.page.get_by_role("link", name="Ajouter un enfant sans réservation").click()
+
+
+@state("mairie-sans-reservation", CLERK)
+def _search_unbooked(window: Window) -> None:
+    _search(window)
+
+
+@state("mairie-sans-reservation-vide", CLERK)
+def _search_nobody(window: Window) -> None:
+    _search(window)
+    window.page.get_by_label("Nom ou prénom de l’enfant ou du parent").fill("zzzz")
+    window.button("Chercher").click()
+
+
+@state("mairie-sans-reservation-prix", CLERK)
+def _price_unbooked(window: Window) -> None:
+    _search(window)
+    window.page.get_by_role("link", name=re.compile("^Choisir")).first.click()
+
+
+@state("mairie-pai-erreur", CLERK)
+def _plan_wrong(window: Window) -> None:
+    window.go("/mairie/familles?q=Dupont")
+    window.page.get_by_role("table").get_by_role("link").first.click()
+    window.page.locator("summary").filter(has_text="Noter un PAI").click()
+    window.page.get_by_label("Valable à partir du").fill("")
+    window.button("Noter le PAI").click()
+
+
+page("montants-dus", "/mes-credits", COMPANY)
+page("montants-dus-compte", "/mon-compte", COMPANY)
+page("montants-dus-recharger", "/recharger", COMPANY)
+page("montants-dus-panier", "/panier", COMPANY)
+page("montants-dus-calendrier", CRAPONNE, COMPANY)
+page("calendrier-pai", "/reserver/la-tessoualle/cantine?periode=semaine:2026-12-07", FOUR_CHILDREN)
+page("commune-pai", "/communes/la-tessoualle")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from catalog.errors import FileRefused
 from catalog.rules.deadlines import Calendar, DeadlineRule, Limit, Part
-from catalog.rules.policies import Late, Policies, Rules, Sickness, Unbooked
+from catalog.rules.policies import Blocking, Late, Policies, Rules, Sickness, Unbooked
 from catalog.rules.prices import Surcharge
 from catalog.town import ServiceEntry, Town, read_town
 
@@ -63,6 +63,7 @@ POLICIES = st.builds(
     sickness=st.none() | st.builds(Sickness, RULES, st.integers(0, 3), st.booleans()),
     cost_price=st.none() | CENTS,
     freed=st.none() | RULES,
+    blocking=st.builds(Blocking, st.none() | st.integers(0, 8760), st.booleans()),
 )
 ALL_RULES = st.builds(Rules, RULES, RULES, POLICIES)
 

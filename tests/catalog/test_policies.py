@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from catalog.rules.deadlines import DeadlineRule, deadline
 from catalog.rules.policies import (
+    Blocking,
     Deadlines,
     Late,
     Policies,
@@ -22,6 +23,7 @@ from catalog.rules.policies import (
     deadlines,
     freed_sentences,
     late_sentences,
+    policy_sentences,
     read_rules,
     sickness_sentences,
     unbooked_sentences,
@@ -313,6 +315,36 @@ def test_a_service_with_every_policy_says_them_all() -> None:
             "Elle est gardée 24 heures, et jamais après la date limite. Elle coûte le prix ordinaire.",
         ],
     }
+
+
+@pytest.mark.parametrize(
+    ("blocking", "expected"),
+    [
+        (Blocking(), []),
+        (
+            Blocking(48),
+            [
+                "Un montant dû depuis plus de 48 heures se règle avant toute nouvelle réservation.",
+                "Les repas déjà réservés restent réservés.",
+            ],
+        ),
+        (
+            Blocking(0, True),
+            [
+                "Un montant dû se règle avant toute nouvelle réservation.",
+                "Un tarif avec PAI se réserve pour les jours que couvre un PAI remis à la mairie.",
+                "Les repas déjà réservés restent réservés.",
+            ],
+        ),
+    ],
+)
+def test_what_makes_bookings_wait_in_words(blocking: Blocking, expected: list[str]) -> None:
+    policies = Policies(blocking=blocking)
+    (title, lines), *_rest = all_sentences(Rules(FRIDAY, DAY_BEFORE, policies), limited=False)
+    assert (title, [plain(words) for words in lines[2:]]) == ("Réserver", expected)
+    # The dry run of an import tells them as well.
+    ordinary = len(policy_sentences(Policies()))
+    assert [plain(words) for words in policy_sentences(policies)[ordinary:]] == expected
 
 
 @pytest.mark.parametrize(

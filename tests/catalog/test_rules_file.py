@@ -6,7 +6,7 @@ import pytest
 
 from catalog.errors import FileRefused
 from catalog.rules.deadlines import DeadlineRule, Limit, Part
-from catalog.rules.policies import Late, Policies, Sickness, Unbooked
+from catalog.rules.policies import Blocking, Late, Policies, Sickness, Unbooked
 from catalog.rules.prices import Row, Surcharge
 from catalog.town import Case, PriceEntry, read_town
 from shop.clock import PARIS
@@ -70,6 +70,37 @@ freed = { until = { days_before = 0, counted = "calendar", at = "09:00" } }
 
 def test_what_is_not_written_is_ordinary() -> None:
     assert service().policies == Policies()
+
+
+WITH_PAI = '{ from = "2026-09-01", euros = "3,80" }]\npai = true'
+
+
+def with_pai(policies: str) -> str:
+    """The catalogue file with these rules, and a tariff that asks for a PAI."""
+    return written(policies=policies).replace('{ from = "2026-09-01", euros = "3,80" }]', WITH_PAI)
+
+
+@pytest.mark.parametrize(
+    ("written_as", "expected"),
+    [
+        ("{ amount_due_hours = 48 }", Blocking(48)),
+        ("{ amount_due_hours = 0 }", Blocking(0)),
+        ("{ pai = true }", Blocking(None, True)),
+        ("{ amount_due_hours = 48, pai = true }", Blocking(48, True)),
+    ],
+)
+def test_what_makes_bookings_wait_is_read(written_as: str, expected: Blocking) -> None:
+    (commune,) = read_town(with_pai(f"blocking = {written_as}"), "ville.toml").communes
+    assert commune.services[0].policies.blocking == expected
+    assert [tariff.pai for tariff in commune.services[0].tariffs] == [True]
+    assert [tariff.pai for tariff in service().tariffs] == [False]
+
+
+def test_a_pai_that_no_tariff_asks_for_is_a_fault_at_its_line() -> None:
+    policy = "blocking = { pai = true }"
+    text = written(policies=policy)
+    sentence = "aucun tarif de ce service ne demande de PAI"
+    assert faults(text) == [(line_of(text, policy), ".blocking.pai", sentence)]
     found = service(
         policies='unbooked = { more = "1,00" }\ncredit = "none"\nsickness = { announce = DAY }'.replace(
             "DAY", '{ days_before = 1, counted = "calendar", at = "10:00" }'
@@ -338,6 +369,21 @@ SAME_DAY = 'until = { days_before = 0, counted = "calendar", at = "09:00" }'
             'ni "full" (le prix payé), ni "none" (rien), ni un montant comme "3,80"',
         ),
         ('cost_price = "0"', ".cost_price", "un montant nul n’est pas accepté"),
+        # What makes bookings wait.
+        ("blocking = { }", ".blocking", "donnez amount_due_hours, pai = true, ou les deux"),
+        ("blocking = { pai = false }", ".blocking", "donnez amount_due_hours, pai = true, ou les deux"),
+        (
+            "blocking = { amount_due_hours = -1 }",
+            ".blocking.amount_due_hours",
+            "-1 : un nombre entier de 0 à 8760 est attendu",
+        ),
+        (
+            'blocking = { amount_due_hours = "48" }',
+            ".blocking.amount_due_hours",
+            "« 48 » : un nombre entier de 0 à 8760 est attendu",
+        ),
+        ('blocking = { pai = "oui" }', ".blocking.pai", "« oui » : true ou false est attendu"),
+        ("blocking = { days = 2, amount_due_hours = 1 }", ".blocking.days", "champ inconnu"),
         # Sickness.
         ("freed = true", ".freed", "une table de champs est attendue ici"),
         ("freed = {}", ".freed.until", "champ obligatoire, absent"),

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from flask import Flask
@@ -13,7 +13,9 @@ from sqlalchemy.orm import Session
 from catalog.models import SchoolPlace
 from checkout import books, call_off, waiting
 from checkout.call_off import Affected, Plan, Scope
+from checkout.dues import settle
 from checkout.place import Buyer, pay_from_wallet
+from checkout.unbooked import note_eaten, strike_off
 from orders.models import FreedMeal
 from shop import audit
 from tests.conftest import OpenSession, as_typed
@@ -65,6 +67,15 @@ PLANTS: dict[str, list[str]] = {
         "UPDATE postings SET balance_cents = -1 WHERE ledger_account_id = 1",
     ],
     "porte-monnaie sous zéro": ["UPDATE ledger_accounts SET balance_cents = -1 WHERE kind = 'wallet'"],
+    "comptes de montants dus au-dessus de zéro": [
+        "UPDATE ledger_accounts SET balance_cents = 1 WHERE kind = 'receivable'",
+    ],
+    "familles dont le compte de montants dus n’est pas la somme de leurs repas dus": [
+        "UPDATE ledger_accounts SET balance_cents = balance_cents - 1 WHERE kind = 'receivable' AND balance_cents < 0",
+        "UPDATE unbooked_meals SET state = 'paid', settled_at = noted_at WHERE state = 'due'",
+        "UPDATE unbooked_meals SET household_id = 1 WHERE state = 'due'",
+        "UPDATE unbooked_meals SET cents = cents + 1 WHERE state = 'due'",
+    ],
     "comptes tenus en double": [
         (
             "INSERT INTO ledger_accounts (id, regie_id, kind, household_id, balance_cents)"
@@ -98,6 +109,8 @@ PLANTS: dict[str, list[str]] = {
         "UPDATE journal_entries SET key = 'x' WHERE kind = 'top_up'",
         "UPDATE journal_entries SET key = 'x' WHERE kind = 'wallet_payment'",
         "UPDATE journal_entries SET key = 'x' WHERE kind = 'cancelled_meal'",
+        "UPDATE journal_entries SET key = 'x' WHERE kind = 'unbooked_meal' AND reverses_id IS NULL",
+        "UPDATE journal_entries SET key = 'x' WHERE kind = 'due_settled'",
         "UPDATE journal_entries SET key = (SELECT key FROM journal_entries WHERE id = 1) WHERE id = 2",
     ],
     "commandes dont le total n’est pas la somme des repas": [
@@ -131,6 +144,49 @@ PLANTS: dict[str, list[str]] = {
         "UPDATE orders SET household_id = 2 WHERE id = 1",
     ],
     "repas d’une autre famille que celle de la commande": ["UPDATE reservations SET household_id = 2 WHERE id = 1"],
+    "repas sans réservation dont les écritures ne vont pas avec leur état": [
+        "UPDATE unbooked_meals SET state = 'paid', settled_at = noted_at WHERE state = 'due'",
+        "UPDATE unbooked_meals SET state = 'due', settled_at = NULL WHERE state = 'paid'",
+        "UPDATE unbooked_meals SET state = 'due', struck_at = NULL WHERE state = 'struck'",
+        "UPDATE unbooked_meals SET state = 'struck', struck_at = noted_at WHERE state = 'due'",
+        "UPDATE unbooked_meals SET cents = cents + 1 WHERE state = 'paid'",
+        "UPDATE unbooked_meals SET household_id = 1 WHERE state = 'paid'",
+        "UPDATE unbooked_meals SET regie_id = 2 WHERE state = 'paid'",
+        "DELETE FROM journal_entries WHERE kind = 'unbooked_meal'",
+        "DELETE FROM journal_entries WHERE kind = 'due_settled'",
+        "DELETE FROM journal_entries WHERE kind = 'reversal'",
+        "UPDATE journal_entries SET unbooked_meal_id = NULL WHERE kind = 'unbooked_meal'",
+    ],
+    "écritures de repas sans réservation sans leur repas, ou d’un autre genre": [
+        "UPDATE journal_entries SET unbooked_meal_id = NULL WHERE kind = 'due_settled'",
+        "UPDATE journal_entries SET kind = 'adjustment' WHERE kind = 'unbooked_meal'",
+    ],
+    "repas notés deux fois pour le même enfant, ou à la fois réservés et notés sans réservation": [
+        (
+            "UPDATE unbooked_meals SET (beneficiary_id, service_day_id) ="
+            " (SELECT beneficiary_id, service_day_id FROM unbooked_meals WHERE id = 1) WHERE state = 'due'"
+        ),
+        (
+            "UPDATE reservations SET (beneficiary_id, service_day_id) ="
+            " (SELECT beneficiary_id, service_day_id FROM unbooked_meals WHERE id = 1) WHERE state = 'confirmed'"
+        ),
+    ],
+    "repas sans réservation notés pour un enfant qui n’avait pas d’inscription validée ce jour-là": [
+        "UPDATE enrolments SET state = 'requested'",
+        "UPDATE enrolments SET valid_from = '2026-11-18'",
+        "UPDATE unbooked_meals SET tariff_id = 2 WHERE state = 'due'",
+        "UPDATE unbooked_meals SET household_id = 1 WHERE state = 'due'",
+    ],
+    "repas sans réservation notés ou retirés sans que le journal le dise": [
+        "DELETE FROM audit_lines WHERE action = 'unbooked_noted'",
+        "DELETE FROM audit_lines WHERE action = 'unbooked_struck'",
+    ],
+    "repas sans réservation à un prix, un tarif, un service ou une régie qui ne vont pas ensemble": [
+        "UPDATE unbooked_meals SET tariff_price_id = 2 WHERE id = 1",
+        "UPDATE unbooked_meals SET tariff_id = 3, tariff_price_id = 3 WHERE id = 1",
+        "UPDATE unbooked_meals SET regie_id = 2 WHERE id = 1",
+        "DELETE FROM tariff_prices WHERE id = 1",
+    ],
     "repas réservés deux fois pour le même enfant": [
         (
             "UPDATE reservations SET (beneficiary_id, service_day_id) ="
@@ -141,6 +197,7 @@ PLANTS: dict[str, list[str]] = {
         "UPDATE service_days SET booked_count = booked_count + 1 WHERE id = 1",
         "UPDATE service_days SET booked_count = 0 WHERE booked_count > 0",
         "UPDATE service_days SET capacity = 1 WHERE booked_count > 1",
+        "DELETE FROM waiting_entries WHERE state = 'offered'",
         "UPDATE freed_meals SET state = 'held', taker_id = 1",
     ],
     "repas rendus dont l’état ne va pas avec celui des deux repas, ou d’un autre jour": [
@@ -163,7 +220,6 @@ PLANTS: dict[str, list[str]] = {
         ANOTHER_FREED.format(givers="SELECT reservation_id AS giver FROM freed_meals", state="offered", taker="NULL"),
         ANOTHER_FREED.format(givers="SELECT 1 AS giver UNION SELECT 3", state="held", taker="2"),
         "UPDATE freed_meals SET state = 'held', taker_id = reservation_id",
-        "DELETE FROM waiting_entries WHERE state = 'offered'",
     ],
     "écoles dont le nombre de places prises un jour n’est pas exact, ou dépasse leur limite": [
         "UPDATE school_places SET booked_count = booked_count + 1",
@@ -249,7 +305,8 @@ PLANTS: dict[str, list[str]] = {
 @pytest.fixture
 def busy_town(town: Town, write: OpenSession) -> Town:
     """Two families: orders paid from the wallet, paid by card, awaited; a cancelled meal, one that is given back; an open
-    basket; an outing; an audit trail. A full day: a place of the waiting list that is taken, one offered, one awaited."""
+    basket; an outing; an audit trail. A full day: a place of the waiting list that is taken, one offered, one awaited. A
+    third family whose children ate without a booking: due, settled, struck off, paid."""
     family, other = town.family(balance_cents=5000), town.family(balance_cents=2000)
     days = town.aiguilhe.canteen.open_days(town.now)
     order_id = town.paid_order(family, town.aiguilhe.canteen, days[:2])
@@ -284,7 +341,25 @@ def busy_town(town: Town, write: OpenSession) -> Town:
         call_off.carry_out(db, called_off, town.now)
         for number in range(3):
             audit.note(db, town.regie_id, None, "tested", f"thing:{number}", {"n": number}, town.now)
+    _eat_without_booking(town, write, clerk.account_id)
     return town
+
+
+def _eat_without_booking(town: Town, write: OpenSession, clerk_id: int) -> None:
+    family, canteen = town.family(children=2), town.aiguilhe.canteen
+    first, second = (canteen.day_ids[date(2026, 11, day)] for day in (16, 17))
+    with write() as db:
+        places = [(first, 0), (first, 1), (second, 0)]
+        meals = [
+            note_eaten(db, day_id, family.enrolment_ids[child], 380, clerk_id, town.now)[0] for day_id, child in places
+        ]
+        strike_off(db, [town.aiguilhe.id], meals[2], "Absent ce jour-là.", clerk_id, town.now)
+    town.top_up(family, 760)
+    with write() as db:
+        buyer = Buyer(family.household_id, family.account_id, family.email)
+        assert settle(db, buyer, meals[:1], 380, town.now) == 380
+        _meal, fresh = note_eaten(db, second, family.enrolment_ids[1], 380, clerk_id, town.now)
+        assert fresh
 
 
 @contextmanager

@@ -59,9 +59,11 @@ def locks(app: Flask) -> Iterator[list[str]]:
         if touched and touched[1] not in taken[-1:]:
             taken.append(touched[1])
         if found:
-            assert found[3] == found[1] or found[1] == "baskets", f"not by id: {statement}"
-            if found[1] not in taken[-1:]:
-                taken.append(found[1])
+            # What stands among the columns has a FROM of its own, and comes first.
+            table = found[3] if found[3] and f"FROM {found[3]}" in statement else found[1]
+            assert found[3] == table or table == "baskets", f"not by id: {statement}"
+            if table not in taken[-1:]:
+                taken.append(table)
 
     engine = the_database_of(app).engine
     event.listen(engine, "before_cursor_execute", note)

@@ -63,6 +63,8 @@ def meal(**changes: Any) -> BasketMeal:
         "call_off": None,
         "booked_there": None,
         "shared": False,
+        "eaten_id": None,
+        "asks_plan": False,
         "price": Quote(380, 380, None),
     }
     return BasketMeal(**{**facts, **changes})

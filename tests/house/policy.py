@@ -60,6 +60,13 @@ POLICY = """
     GET  backoffice.families                    office
     GET  backoffice.family                      office
     POST backoffice.note_quotient               office
+    POST backoffice.note_plan                   office
+    POST backoffice.remove_plan                 office
+    GET  backoffice.roll_call                   office
+    POST backoffice.mark                        office
+    GET  backoffice.choose_unbooked             office
+    POST backoffice.note_unbooked               office
+    POST backoffice.strike_off                  office
     GET  backoffice.call_offs                   office
     POST backoffice.call_day_off                office
     POST backoffice.carry_out                   office
@@ -147,6 +154,7 @@ POLICY = """
     GET  reminders.week                         everybody
     POST reminders.week                         everybody
     GET  wallet.statement                       parents
+    POST wallet.settle_dues                     parents
     POST webhooks.receive                       everybody
 """
 

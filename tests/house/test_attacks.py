@@ -53,6 +53,7 @@ FIELDS = [
     *("annee", "quoi", "vu"),
     *("reponse", "rappel", "attente"),
     *("even_weeks", "holidays", "starts_on", "swap_from", "swap_until", "swap_home"),
+    *("pointage", "inscription", "centimes", "beneficiary"),
 ]
 BUTTONS = {
     "cart.choose_meals": ("aller", "cocher", "attendre"),

@@ -21,6 +21,8 @@ from checkout import call_off
 from checkout.call_off import Affected, Plan, Scope
 from checkout.reminders.models import Reminder
 from checkout.reminders.queries import mark_of
+from checkout.unbooked import note_eaten
+from enrolments.models import CarePlan
 from homes.models import CustodyCalendar, CustodySwap
 from orders.models import Order, SickLeave
 from payments.models import Payment
@@ -139,6 +141,24 @@ def world(town: Town, write: OpenSession) -> World:
             **asked_of,
         )
         swap_id = add(db, CustodySwap, first_day=days[0], last_day=days[1], home_id=other.household_id, **asked_of)
+        plan_id = add(
+            db,
+            CarePlan,
+            beneficiary_id=family.beneficiary_ids[0],
+            commune_id=town.aiguilhe.id,
+            valid_from=days[0],
+            valid_until=days[0],
+            noted_at=town.now,
+            noted_by_id=clerk.account_id,
+        )
+        eaten = note_eaten(
+            db,
+            canteen.day_ids[date(2026, 11, 17)],
+            family.enrolment_ids[0],
+            canteen.cents,
+            clerk.account_id,
+            town.now,
+        )
         number = db.scalars(select(Order.number).where(Order.id == order_id)).one()
         key, reference = db.execute(
             select(Payment.key, Payment.provider_reference).where(Payment.id == payment_id)
@@ -165,6 +185,9 @@ def world(town: Town, write: OpenSession) -> World:
         "stop_key": URLSafeSerializer(town.app.secret_key or "", salt="reminders").dumps([family.account_id, "week"]),
         "calendar_id": calendar_id,
         "swap_id": swap_id,
+        "plan_id": plan_id,
+        "meal_id": eaten[0],
+        "service_day_id": canteen.day_ids[date(2026, 11, 17)],
         "beneficiary_id": family.beneficiary_ids[0],
     }
     return World(town, family, town.family(), clerk, samples)

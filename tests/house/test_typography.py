@@ -236,6 +236,9 @@ def test_no_line_of_a_letter_begins_or_ends_with_the_wrong_mark(
             "accepted": 1,
             "days": "jeudi 3 décembre 2026",
             "verdict": "agreed",
+            "meal_id": world.samples["meal_id"],
+            "paid": False,
+            "settled": [world.samples["meal_id"]],
         }
         letters = {kind: compose(db, facts) for kind, compose in app.extensions["shop.letters"].items()}
     assert len(letters) > 20
