@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, aliased
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember, StaffRole
 from backoffice.rules import Post, Reach, escape_like, words_of
 from cart.models import WaitingEntry
-from cart.queries import STANDING, concerns
+from cart.queries import concerns, takes_picnic
 from catalog.models import CallOff, Commune, School, Service, ServiceDay, Tariff
 from enrolments.models import Enrolment
 from orders.models import Reservation, UnbookedMeal
@@ -566,15 +566,7 @@ def booked_on(db: Session, commune_ids: Collection[int], day: date) -> dict[int,
             Beneficiary.diet,
             Tariff.label,
             Reservation.attendance,
-            select(CallOff.id)
-            .where(
-                CallOff.service_day_id == Reservation.service_day_id,
-                CallOff.state.in_(STANDING),
-                CallOff.picnic,
-                concerns(Beneficiary),
-            )
-            .correlate(Reservation, Beneficiary)
-            .exists(),
+            takes_picnic(Reservation.service_day_id, Beneficiary),
             Reservation.id,
         )
         .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)

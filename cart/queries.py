@@ -227,6 +227,23 @@ _PLANS = (
     .where(HouseholdBeneficiary.household_id == bindparam("household_id"))
     .order_by(CarePlan.valid_from)
 )
+
+
+def takes_picnic(service_day_id: Any, pupil: Any) -> ColumnElement[bool]:
+    """Whether the kitchen prepares a picnic for a beneficiary (the model or an alias of it) on a service day."""
+    return (
+        select(CallOff.id)
+        .where(
+            CallOff.service_day_id == service_day_id,
+            is_one_of(CallOff.state, STANDING),
+            CallOff.picnic,
+            concerns(pupil),
+        )
+        .correlate_except(CallOff)
+        .exists()
+    )
+
+
 # The orders room stands beside this one: its tables are known by name only.
 _unbooked = table(
     "unbooked_meals",

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember
 from cart.models import Basket, BasketLine
 from cart.operations import LIVE_STATES
+from cart.queries import takes_picnic
 from catalog.models import Commune, Regie, Service, ServiceDay, Tariff, TariffPrice
 from enrolments.models import Enrolment
 from orders.models import Order, Reservation
@@ -316,6 +317,8 @@ class BookedMeal(NamedTuple):
     freed_deadline_at: datetime | None = None
     freed: str | None = None
     """What became of it when it was given back to other families; nothing when it never was."""
+    picnic: bool = False
+    """Whether it is a picnic, because the child is on an outing."""
 
 
 def booked_between(db: Session, household_id: int, first: date, last: date) -> list[BookedMeal]:
@@ -338,6 +341,7 @@ def booked_between(db: Session, household_id: int, first: date, last: date) -> l
             Reservation.household_id == household_id,
             ServiceDay.freed_deadline_at,
             freed_state(),
+            takes_picnic(Reservation.service_day_id, Beneficiary),
         )
         .join(Order, Order.id == Reservation.order_id)
         .where(

@@ -398,6 +398,19 @@ def test_picnics_cancel_nothing_and_are_told_once(
     books_hold()
 
 
+def test_families_see_their_picnics(strike: Strike, client: FlaskClient, sign_in: SignIn) -> None:
+    school = strike.town.aiguilhe.school_id
+    picnic_on(strike, school_id=school, class_name="CE2")
+    with strike.write() as db:
+        db.execute(update(Beneficiary).values(school_id=school, class_name="CP"))
+        theirs = Beneficiary.id == strike.families[0].beneficiary_ids[0]
+        db.execute(update(Beneficiary).where(theirs).values(class_name="CE2"))
+    words = "Pique-nique préparé par la cuisine"
+    for family, times in zip(strike.families, (1, 0), strict=True):
+        sign_in(client, family)
+        assert client.get(f"/mes-reservations?mois={strike.day:%Y-%m}").text.count(words) == times
+
+
 def test_those_who_take_picnics_still_book(strike: Strike, books_hold: BooksHold) -> None:
     picnic_on(strike)
     late = strike.town.family(children=1, balance_cents=5000)
