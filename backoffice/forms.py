@@ -19,7 +19,7 @@ from shop.words import gettext as _
 LONGEST_REASON = 500
 LONGEST_WORDS = 300
 LONGEST_CLASS = 40
-LONGEST_QUOTIENT_DAYS = 731
+LONGEST_PAPER_DAYS = 731
 PICNIC = "picnic"
 """The outing on which no meal is cancelled."""
 DECISIONS = ("approve", "refuse", "ask_paper", "revoke")
@@ -70,8 +70,29 @@ class CallOffForm(Form):
         return fine
 
 
-class QuotientForm(Form):
+class _ForSomeDays(Form):
+    """A paper that a family has shown, and the days for which it holds (`valid_from`, `valid_until`)."""
+
+    too_long: str
+    """The sentence for days that no such paper holds."""
+
+    def validate(self, extra_validators: object = None) -> bool:
+        """The days are in order, and not longer than people keep such a paper."""
+        fine: bool = super().validate(extra_validators)
+        first, last = self["valid_from"].data, self["valid_until"].data
+        if first and last and last < first:
+            self["valid_until"].errors = [_("Le dernier jour vient avant le premier.")]
+            fine = False
+        elif first and last and (last - first).days > LONGEST_PAPER_DAYS:
+            self["valid_until"].errors = [self.too_long]
+            fine = False
+        return fine
+
+
+class QuotientForm(_ForSomeDays):
     """A family's quotient, as its certificate says it."""
+
+    too_long = _("Un quotient vaut deux ans au plus.")
 
     commune = IntegerField(validators=[InputRequired()])
     value = IntegerField(
@@ -84,21 +105,11 @@ class QuotientForm(Form):
     valid_from = DateField(_("À partir du"), validators=[InputRequired(_("Choisissez le premier jour."))])
     valid_until = DateField(_("Jusqu’au"), validators=[InputRequired(_("Choisissez le dernier jour."))])
 
-    def validate(self, extra_validators: object = None) -> bool:
-        """The days are in order, and not longer than people keep a certificate."""
-        fine: bool = super().validate(extra_validators)
-        first, last = self.valid_from.data, self.valid_until.data
-        if first and last and last < first:
-            self.valid_until.errors = [_("Le dernier jour vient avant le premier.")]
-            fine = False
-        elif first and last and (last - first).days > LONGEST_QUOTIENT_DAYS:
-            self.valid_until.errors = [_("Un quotient vaut deux ans au plus.")]
-            fine = False
-        return fine
 
-
-class CarePlanForm(Form):
+class CarePlanForm(_ForSomeDays):
     """The days that a child's PAI covers."""
+
+    too_long = _("Un PAI vaut deux ans au plus : notez-le à nouveau quand il est renouvelé.")
 
     commune = IntegerField(validators=[InputRequired()])
     beneficiary = SelectField(_("Enfant"), coerce=whole, validate_choice=False, id="pai-enfant")
@@ -108,18 +119,6 @@ class CarePlanForm(Form):
     valid_until = DateField(
         _("Valable jusqu’au"), id="pai-au", validators=[InputRequired(_("Choisissez le dernier jour."))]
     )
-
-    def validate(self, extra_validators: object = None) -> bool:
-        """The days are in order, and not longer than a PAI holds."""
-        fine: bool = super().validate(extra_validators)
-        first, last = self.valid_from.data, self.valid_until.data
-        if first and last and last < first:
-            self.valid_until.errors = [_("Le dernier jour vient avant le premier.")]
-            fine = False
-        elif first and last and (last - first).days > LONGEST_QUOTIENT_DAYS:
-            self.valid_until.errors = [_("Un PAI vaut deux ans au plus : notez-le à nouveau quand il est renouvelé.")]
-            fine = False
-        return fine
 
 
 class StrikeForm(Form):
