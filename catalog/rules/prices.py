@@ -158,7 +158,7 @@ class Surcharge:
         if self.price is not None:
             return _("%(amount)s le repas", amount=format_euros(self.price))
         if self.percent is not None:
-            return _("%(percent)s %% de plus", percent=self.percent.replace(".", ","))
+            return _("%(percent)s\u00a0%% de plus", percent=self.percent.replace(".", ","))
         return _("%(amount)s de plus", amount=format_euros(self.more or 0))
 
 
