@@ -197,6 +197,8 @@ def change_beneficiary(
         link.relation for other, link in relations.items() if other != beneficiary_id and link.archived_at is None
     ]
     check_relations([*others, row.relation])
+    if row.relation == "self" and _has_another_home(db, household_id, beneficiary_id):
+        raise FieldRefused(_("Seul un enfant peut avoir deux foyers : choisissez une autre filiation."))
     _note_change(db, household_id, account_id, beneficiary_id, row, now)
     db.execute(
         update(Beneficiary)
@@ -219,6 +221,15 @@ def change_beneficiary(
         .values(relation=row.relation)
         .execution_options(synchronize_session=False)
     )
+
+
+def _has_another_home(db: Session, household_id: int, beneficiary_id: int) -> bool:
+    elsewhere = select(HouseholdBeneficiary.id).where(
+        HouseholdBeneficiary.beneficiary_id == beneficiary_id,
+        HouseholdBeneficiary.household_id != household_id,
+        HouseholdBeneficiary.archived_at.is_(None),
+    )
+    return db.scalar(elsewhere.limit(1)) is not None
 
 
 def archive_beneficiary(db: Session, household_id: int, beneficiary_id: int, now: datetime) -> None:

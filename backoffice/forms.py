@@ -10,7 +10,7 @@ from wtforms import (
     TextAreaField,
 )
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
-from wtforms.validators import AnyOf, InputRequired, Length, NumberRange
+from wtforms.validators import AnyOf, DataRequired, InputRequired, Length, NumberRange
 
 from enrolments.forms import tidy, whole
 from shop.forms import Form
@@ -50,7 +50,7 @@ class CallOffForm(Form):
         _("Message aux familles"),
         filters=[lambda typed: tidy(typed).replace("\n", " ")],
         validators=[
-            InputRequired(_("Écrivez une phrase : les familles la liront.")),
+            DataRequired(_("Écrivez une phrase : les familles la liront.")),
             Length(max=LONGEST_WORDS, message=_("Cette phrase est trop longue : 300 caractères au plus.")),
         ],
     )
@@ -128,7 +128,7 @@ class StrikeForm(Form):
         _("Motif"),
         filters=[lambda typed: tidy(typed).replace("\n", " ")],
         validators=[
-            InputRequired(_("Écrivez le motif : la famille le lira.")),
+            DataRequired(_("Écrivez le motif : la famille le lira.")),
             Length(max=LONGEST_WORDS, message=_("Ce motif est trop long : 300 caractères au plus.")),
         ],
     )

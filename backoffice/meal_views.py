@@ -42,11 +42,11 @@ def meal(reservation_id: int) -> str:
     """Who did what to a meal, and when, with names."""
     with reading() as db:
         reach = reach_for(db, "families")
-        facts, illnesses = meal_history.meal_in_communes(db, reach.communes("families"), reservation_id)
+        facts, illnesses, given = meal_history.meal_in_communes(db, reach.communes("families"), reservation_id)
     return render_template(
         "backoffice/meal.html",
         reach=reach,
         meal=facts,
-        events=meal_history.tell(facts, illnesses, with_names=True),
+        events=meal_history.tell(facts, illnesses, given, with_names=True),
         why=reasons(facts.basis, facts.cents, facts.tariff_label, facts.price_from, facts.decided_on),
     )

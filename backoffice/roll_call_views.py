@@ -85,7 +85,9 @@ def mark(service_day_id: int) -> Answer:
             count = orders.operations.note_attendance(db, service_day_id, None if of_rest else ids, MARKS[button])
     if refused:
         return _roll_call(service_day_id, refused), 422
-    if MARKS[button] == "present":
+    if not count:
+        flash(_("C’était déjà pointé : rien n’a changé."), "note")
+    elif MARKS[button] == "present":
         flash(ngettext("%(count)s enfant présent.", "%(count)s enfants présents.", count), "ok")
     else:
         flash(ngettext("%(count)s enfant absent.", "%(count)s enfants absents.", count), "ok")

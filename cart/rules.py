@@ -470,16 +470,17 @@ def _covers(right: Right, first: date, last: date) -> bool:
 
 
 def _paper_words(who: str, spans: Spans, today: date) -> str:
-    until = max((end for _first, end in spans), default=None)
-    if until is None:
+    if not spans:
         return _("%(who)s : le tarif demande un PAI, et la mairie n’en a pas encore.", who=who)
-    if until < today:
-        return _("%(who)s : le PAI était valable jusqu’au %(end)s.", who=who, end=day_plain(until))
-    return _(
-        "%(who)s : le PAI est valable jusqu’au %(end)s. Seuls les jours qu’il couvre se réservent.",
-        who=who,
-        end=day_plain(until),
-    )
+    first, last = min(((first, last) for first, last in spans if last >= today), default=max(spans))
+    facts = {"who": who, "first": day_plain(first), "end": day_plain(last)}
+    if last < today:
+        return _("%(who)s : le PAI était valable jusqu’au %(end)s.", **facts)
+    if first > today:
+        words = _("%(who)s : le PAI sera valable du %(first)s au %(end)s. Seuls les jours qu’il couvre se réservent.")
+    else:
+        words = _("%(who)s : le PAI est valable jusqu’au %(end)s. Seuls les jours qu’il couvre se réservent.")
+    return words % facts
 
 
 def monday_of(day: date) -> date:

@@ -352,12 +352,17 @@ def _wait(commune: str, service: str, ticked: set[Meal], code: str | None) -> st
             children = {child.id: child for child in family}
             if meal.beneficiary_id not in children:
                 raise NotFound
+            if (waits := queries.why_waiting(db, household_id, [place], now)) is not None:
+                raise BookingWaits(waits)
             waiting.join(db, household_id, the_visitor().account_id, place.service_id, children, meal, now)
             joined = _(
                 "%(who)s est sur la liste d’attente du %(day)s.",
                 who=children[meal.beneficiary_id].name,
                 day=day_long(meal.day),
             )
+    except BookingWaits as refusal:
+        # The page says itself what it waits for.
+        status = refusal.status
     except (AlreadyWaiting, CannotWait) as refusal:
         problems, status = [refusal.sentence], refusal.status
     with rows() as db:

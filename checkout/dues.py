@@ -107,6 +107,9 @@ def settle(db: Session, buyer: Buyer, meal_ids: Sequence[int], seen_cents: int, 
         raise DuesChanged(seen_cents, total)
     if total > balance:
         raise BalanceTooShort(balance, total)
+    if not due:
+        # Some were settled, the others struck off meanwhile.
+        return 0
     _settle(db, due, buyer.account_id, now)
     return total
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from shop.errors import Conflict, Refusal
+from shop.errors import Conflict, Gone, Refusal
 from shop.french import plural
 from shop.money import format_euros
 from shop.words import gettext as _
@@ -163,6 +163,13 @@ class ChangeMoved(Conflict):
     def __init__(self, differences: Sequence[str]) -> None:
         self.differences = list(differences)
         super().__init__(_("La situation a changé depuis l’aperçu : rien n’a été modifié. Vérifiez, puis confirmez."))
+
+
+class ReminderOver(Gone):
+    """The link of a reminder about a week that is too old, or whose account has changed."""
+
+    def __init__(self) -> None:
+        super().__init__(_("Ce lien n’est plus valable : connectez-vous et choisissez « Réserver »."))
 
 
 class NothingLeft(Conflict):

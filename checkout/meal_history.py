@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from accounts.models import Account, Beneficiary, HouseholdMember
 from catalog.models import CallOff, Commune, Service, ServiceDay, Tariff, TariffPrice
-from orders.models import Order, Reservation, SickLeave
+from orders.models import FreedMeal, Order, Reservation, SickLeave
 from orders.queries import reserved
 from shop.database import AnySelect
 from shop.errors import NotFound
@@ -81,6 +81,15 @@ class Illness(NamedTuple):
     paper_seen_by: Who | None
 
 
+class GivenBack(NamedTuple):
+    """That the family gave the meal back to others, and what became of it."""
+
+    state: str
+    offered_at: datetime
+    offered_by: Who
+    ended_at: datetime | None
+
+
 class Event(NamedTuple):
     """A line of the history."""
 
@@ -93,7 +102,7 @@ class Event(NamedTuple):
 
 
 _orderer, _canceller, _caller = aliased(Account), aliased(Account), aliased(Account)
-_teller, _seer = aliased(Account), aliased(Account)
+_teller, _seer, _giver = aliased(Account), aliased(Account), aliased(Account)
 
 
 def _acts_for(account_id: object, household_id: object) -> ColumnElement[bool]:
@@ -161,17 +170,19 @@ _PLAIN = 30
 """How many columns come before those about people."""
 
 
-def meal_of_family(db: Session, household_id: int, reservation_id: int) -> tuple[Facts, list[Illness]]:
-    """A meal of the household and the illnesses that it lies in. Raises `NotFound` for another family's."""
+def meal_of_family(db: Session, household_id: int, reservation_id: int) -> tuple[Facts, list[Illness], list[GivenBack]]:
+    """A meal of the household, the illnesses that it lies in, how it was given back. Raises `NotFound` for others'."""
     return _read(db, _FACTS.where(Reservation.id == reservation_id, Reservation.household_id == household_id))
 
 
-def meal_in_communes(db: Session, commune_ids: Collection[int], reservation_id: int) -> tuple[Facts, list[Illness]]:
-    """A meal at a service of these communes and the illnesses that it lies in. Raises `NotFound` for any other."""
+def meal_in_communes(
+    db: Session, commune_ids: Collection[int], reservation_id: int
+) -> tuple[Facts, list[Illness], list[GivenBack]]:
+    """As `meal_of_family`, a meal at a service of these communes. Raises `NotFound` for any other."""
     return _read(db, _FACTS.where(Reservation.id == reservation_id, Service.commune_id.in_(sorted(commune_ids))))
 
 
-def _read(db: Session, query: AnySelect) -> tuple[Facts, list[Illness]]:
+def _read(db: Session, query: AnySelect) -> tuple[Facts, list[Illness], list[GivenBack]]:
     row = db.execute(query).first()
     if row is None:
         raise NotFound
@@ -207,7 +218,24 @@ def _read(db: Session, query: AnySelect) -> tuple[Facts, list[Illness]]:
         Illness(first, last, told_at, Who(teller, told_in_family), paper, seen_at, Who(seer, False) if seer else None)
         for first, last, told_at, teller, told_in_family, paper, seen_at, seer in rows
     ]
-    return facts, illnesses
+    return facts, illnesses, _given_back(db, facts)
+
+
+def _given_back(db: Session, facts: Facts) -> list[GivenBack]:
+    """How often the meal was given back to other families, the first time first."""
+    rows = db.execute(
+        select(
+            FreedMeal.state,
+            FreedMeal.offered_at,
+            _giver.first_name + " " + _giver.last_name,
+            _acts_for(FreedMeal.offered_by_id, facts.household_id),
+            FreedMeal.ended_at,
+        )
+        .join(_giver, _giver.id == FreedMeal.offered_by_id)
+        .where(FreedMeal.reservation_id == facts.id)
+        .order_by(FreedMeal.id)
+    )
+    return [GivenBack(state, at, Who(name, of_family), ended) for state, at, name, of_family, ended in rows]
 
 
 PAID = {
@@ -217,6 +245,8 @@ PAID = {
     "counter": _("Payé au guichet"),
 }
 CALLED_OFF = {"strike": _("grève"), "closure": _("fermeture"), "outing": _("sortie scolaire")}
+KEPT = {"withdrawn": _("N’est plus proposé aux autres familles"), "lapsed": _("Repris par personne : reste dû")}
+"""What became of a meal that was given back and that nobody took."""
 ATTENDANCE = {
     "present": ("check-circle", _("Pointage : présent")),
     "absent": ("cross-circle", _("Pointage : absent")),
@@ -224,7 +254,7 @@ ATTENDANCE = {
 }
 
 
-def tell(facts: Facts, illnesses: list[Illness], with_names: bool) -> list[Event]:
+def tell(facts: Facts, illnesses: list[Illness], given: list[GivenBack], with_names: bool) -> list[Event]:
     """The history, in the order in which things happened; `with_names` says who of the town hall it was."""
 
     def by(who: Who | None) -> str:
@@ -263,7 +293,12 @@ def tell(facts: Facts, illnesses: list[Illness], with_names: bool) -> list[Event
                     by(illness.paper_seen_by or Who("", False)),
                 )
             )
-    events += _ended(facts, illnesses, by(facts.called_off_by), by(facts.cancelled_by))
+    for gift in given:
+        events.append(Event(gift.offered_at, "undo", _("Rendu à une autre famille"), by(gift.offered_by)))
+        if gift.state in KEPT and gift.ended_at is not None:
+            events.append(Event(gift.ended_at, "clock", KEPT[gift.state], ""))
+    taken = any(gift.state == "taken" for gift in given)
+    events += _ended(facts, illnesses, taken, by(facts.called_off_by), by(facts.cancelled_by))
     events.sort(key=lambda event: (event.at is None, event.at or facts.placed_at))
     if facts.attendance in ATTENDANCE:
         icon, words = ATTENDANCE[facts.attendance]
@@ -286,7 +321,7 @@ def _paid(facts: Facts) -> list[Event]:
     return [Event(facts.closed_at, "cross-circle", words, "")]
 
 
-def _ended(facts: Facts, illnesses: list[Illness], caller: str, canceller: str) -> list[Event]:
+def _ended(facts: Facts, illnesses: list[Illness], taken: bool, caller: str, canceller: str) -> list[Event]:
     """How the meal was cancelled, if it was."""
     if facts.cancelled_at is None:
         return []
@@ -302,6 +337,8 @@ def _ended(facts: Facts, illnesses: list[Illness], caller: str, canceller: str) 
             Event(facts.call_off_asked_at, "alert", announced, caller, facts.call_off_words),
             Event(facts.cancelled_at, "undo", _("Annulé par la mairie"), caller, credited),
         ]
+    if taken:
+        return [Event(facts.cancelled_at, "undo", _("Repris par une autre famille, qui l’a payé"), "", credited)]
     ill = any(illness.told_at == facts.cancelled_at for illness in illnesses)
     words = _("Annulé : enfant malade") if ill else _("Annulé")
     return [Event(facts.cancelled_at, "undo", words, canceller, credited)]

@@ -15,11 +15,11 @@ from shop.database import reading
 def meal(reservation_id: int) -> str:
     """Who did what to a meal, and when."""
     with reading() as db:
-        facts, illnesses = meal_history.meal_of_family(db, the_household_id(), reservation_id)
+        facts, illnesses, given = meal_history.meal_of_family(db, the_household_id(), reservation_id)
     return render_template(
         "checkout/meal.html",
         meal=facts,
         now=request_now(),
-        events=meal_history.tell(facts, illnesses, with_names=False),
+        events=meal_history.tell(facts, illnesses, given, with_names=False),
         why=reasons(facts.basis, facts.cents, facts.tariff_label, facts.price_from, facts.decided_on),
     )

@@ -223,8 +223,11 @@ def _confirm_page(ids: list[int], sentences: list[str]) -> str:
 
 @blueprint.get("/mes-reservations/annuler")
 @open_to("parents")
-def confirm_cancel() -> str:
+def confirm_cancel() -> str | Response:
     """What would be cancelled and exactly what would be credited, before the click."""
+    if not request.args.getlist("repas"):
+        flash(_("Cochez d’abord les repas à annuler."), "note")
+        return redirect(url_for("orders.reservations", **where_from(request.args)), 303)
     return _confirm_page(_asked_for(request.args.getlist("repas")), [])
 
 

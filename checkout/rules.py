@@ -99,7 +99,7 @@ def _problem(
     if stage == "over":
         if was_freed and meal.freed_deadline_at is not None and now < meal.freed_deadline_at:
             return Problem(
-                _("Ce repas rendu n’est plus disponible, une autre famille l’a repris : retirez-le du panier.")
+                _("Ce repas rendu n’est plus disponible, repris par une autre famille ou gardé : retirez-le du panier.")
             )
         limit = (was_freed and meal.freed_deadline_at) or meal.late_deadline_at or meal.book_deadline_at
         return Problem(_("Trop tard : il fallait réserver avant le %(until)s.", until=moment(limit)), "another_day")

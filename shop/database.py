@@ -151,6 +151,12 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+    # Its own knows the letters of ASCII alone: "Élèves" would not be "élèves".
+    connection.create_function("lower", 1, _lower, deterministic=True)
+
+
+def _lower(value: str | float | bytes | None) -> str | float | bytes | None:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _prepare_postgresql(connection: Any, _record: object) -> None:

@@ -7,7 +7,8 @@ from accounts.rules import describe_browser
 from shop.access import Visitor
 from shop.database import reading
 
-OFFICE = "/mairie/demandes"
+OFFICE = "/mairie"
+"""Leads each role to the first page that it may see."""
 
 
 def this_browser() -> str:

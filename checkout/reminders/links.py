@@ -4,7 +4,7 @@ nothing else; so it does not lapse, however old the e-mail."""
 from flask import current_app
 from itsdangerous import BadSignature, URLSafeSerializer
 
-from accounts.errors import LinkSpent
+from checkout.errors import ReminderOver
 from checkout.reminders.models import KINDS
 from shop.config import Config
 from shop.web import link_to
@@ -22,11 +22,11 @@ def stop_url(account_id: int, kind: str) -> str:
 
 
 def read_stop(token: str) -> tuple[int, str]:
-    """The account and the kind that an address of ours means. Raises `LinkSpent` for any other."""
+    """The account and the kind that an address of ours means. Raises `ReminderOver` for any other."""
     try:
         account_id, kind = _signer().loads(token)
     except (BadSignature, TypeError, ValueError) as wrong:
-        raise LinkSpent from wrong
+        raise ReminderOver from wrong
     if not isinstance(account_id, int) or kind not in KINDS:
-        raise LinkSpent
+        raise ReminderOver
     return account_id, kind

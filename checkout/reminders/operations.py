@@ -101,7 +101,7 @@ def book_usual(db: Session, token: str, seen_cents: int, now: datetime, pay: boo
     """Book what the link offers: paid from the wallet when `pay` and nothing else waits in the basket, else put into the
     basket. A link that has booked books nothing more.
 
-    `seen_cents` is the total that the person saw. Raises `LinkSpent`, `NothingLeft`, `TotalChanged`, `BookingWaits`,
+    `seen_cents` is the total that the person saw. Raises `ReminderOver`, `NothingLeft`, `TotalChanged`, `BookingWaits`,
     `PaymentUnderWay`, `TooManyMeals`, and with `pay` what `pay_from_wallet` does; then nothing has changed.
     """
     link = queries.find_week(db, token, now)
@@ -136,7 +136,7 @@ def book_usual(db: Session, token: str, seen_cents: int, now: datetime, pay: boo
 
 
 def say_nothing(db: Session, token: str, now: datetime) -> None:
-    """Remember that the family wants nothing in the link's week, unless the link has booked. Raises `LinkSpent`."""
+    """Remember that the family wants nothing in the link's week, unless the link has booked. Raises `ReminderOver`."""
     link = queries.find_week(db, token, now)
     (reminder,) = lock(db, Reminder, [link.id])
     if reminder.answer in ("booked", "basket"):

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, exists, false, func, literal, literal_column, null, or_, select, true, union_all
 from sqlalchemy.orm import Session, aliased
 
-from accounts.errors import LinkSpent
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember
 from accounts.queries import digest
 from cart.models import Basket, BasketLine
 from cart.operations import LIVE_STATES
 from catalog.models import CallOff, Commune, Service, ServiceDay
+from checkout.errors import ReminderOver
 from checkout.reminders.models import MutedReminder, QuietWeek, Reminder
 from checkout.reminders.rules import LOOK_AHEAD, LOOK_BACK, Day, Family, Had, Right
 from enrolments.models import Enrolment
@@ -340,8 +340,8 @@ class WeekLink(NamedTuple):
 
 
 def find_week(db: Session, token: str, now: datetime) -> WeekLink:
-    """The link of a key. Raises `LinkSpent` when there is none, when its deadline has passed, or when the account was closed
-    or has another address or password than it had when it was written."""
+    """The link of a key. Raises `ReminderOver` when there is none, when its deadline has passed, or when the account was
+    closed or has another address or password than it had when it was written."""
     row: Any = db.execute(
         select(
             Reminder.id,
@@ -367,7 +367,7 @@ def find_week(db: Session, token: str, now: datetime) -> WeekLink:
         .where(Reminder.token_hash == digest(token), Reminder.expires_at > now, Account.state == "active")
     ).first()
     if row is None or row.mark != mark_of(row.email, row.password_hash):
-        raise LinkSpent
+        raise ReminderOver
     meals = [(int(child), int(service), date.fromisoformat(day)) for child, service, day in row.meals or ()]
     return WeekLink(
         row.id,

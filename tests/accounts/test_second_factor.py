@@ -159,7 +159,7 @@ class TestAsked:
     ) -> None:
         code = pyotp.TOTP(enrolled[0]).at(clock.moment)
         answer = self.give(submit, again, f"{code[:3]} {code[3:]}")
-        assert (answer.status_code, answer.location) == (303, "/mairie/demandes")
+        assert (answer.status_code, answer.location) == (303, "/mairie")
         assert again.get("/mairie/demandes").status_code == 200
         other = app.test_client()
         submit(other, "/connexion", {"email": clerk.email, "password": PASSWORD})

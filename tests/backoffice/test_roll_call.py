@@ -56,6 +56,7 @@ def test_several_are_marked_at_once_and_everybody_else_by_a_click(
     for _click in range(2):
         assert submit(client, address, {"pointage": "reste"}).status_code == 303
     assert attendance(read) == ["absent", "absent", "present", "present"]
+    assert "C’était déjà pointé : rien n’a changé." in client.get(address).text
     assert submit(client, address, {"repas": str(ids[0]), "pointage": "presents"}).status_code == 303
     assert attendance(read) == ["present", "absent", "present", "present"]
     page = client.get(address).text
@@ -203,7 +204,7 @@ def test_striking_off_asks_why_and_a_second_click_changes_nothing(
     meal = noon.note()
     sign_in(client, noon.clerk)
     address = f"/mairie/sans-reservation/{meal}/retirer"
-    for reason, words in (("", "Écrivez le motif"), ("x" * 301, "trop long")):
+    for reason, words in (("", "Écrivez le motif"), ("   ", "Écrivez le motif"), ("x" * 301, "trop long")):
         answer = submit(client, address, {"reason": reason})
         assert answer.status_code == 422
         assert words in answer.text

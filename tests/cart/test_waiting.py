@@ -62,7 +62,9 @@ def child(first: date, last: date, plans: list[tuple[date, date]] | None) -> Chi
         ([(date(2026, 9, 1), date(2026, 11, 30)), (date(2026, 12, 1), date(2027, 8, 31))], None),
         ([], "la mairie n’en a pas encore"),
         ([(date(2026, 9, 1), date(2026, 11, 18))], "était valable jusqu’au 18 novembre 2026"),
-        ([(date(2026, 9, 1), date(2026, 12, 4))], "valable jusqu’au 4 décembre 2026"),
+        ([(date(2026, 9, 1), date(2026, 12, 4))], "est valable jusqu’au 4 décembre 2026"),
+        ([(date(2027, 1, 4), date(2027, 7, 2))], "sera valable du 4 janvier 2027 au 2 juillet 2027"),
+        ([(date(2027, 1, 4), date(2027, 7, 2)), (date(2026, 9, 1), date(2026, 11, 24))], "jusqu’au 24 novembre 2026"),
     ],
 )
 def test_a_page_says_which_days_a_pai_does_not_cover(plans: list[tuple[date, date]] | None, words: str | None) -> None:
@@ -121,6 +123,8 @@ def test_an_amount_due_keeps_new_bookings_waiting_and_nothing_else(
     assert answer.status_code == 422
     assert "restent dus" in answer.text
     assert f'value="{code}"' in answer.text
+    answer = submit(client, PAGE, {"attendre": code})
+    assert (answer.status_code, "restent dus" in answer.text) == (422, True)
     for address in (WALLET, CARD):
         answer = submit(client, address, {"panier": basket, "total": 760})
         assert answer.status_code == 422

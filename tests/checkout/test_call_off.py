@@ -331,6 +331,7 @@ def test_nobody_elses_deadline_moves_because_of_a_strike(strike: Strike) -> None
     ("change", "status", "sentence"),
     [
         ({"words": ""}, 422, "Écrivez une phrase"),
+        ({"words": "   "}, 422, "Écrivez une phrase"),
         ({"words": "x" * 301}, 422, "300 caractères au plus"),
         ({"kind": ""}, 422, "Choisissez le motif"),
         ({"day": "2026-11-22"}, 422, "ne sert pas ce jour-là"),
@@ -356,6 +357,15 @@ def test_a_wrong_call_off_is_refused_and_kept(
     assert answer.status_code == status
     assert sentence in answer.text
     assert (strike.is_open(), strike.states()) == (True, ["confirmed"] * 3)
+
+
+def test_a_class_with_an_accent_is_found_in_any_letters(strike: Strike) -> None:
+    with strike.write() as db:
+        db.execute(update(Beneficiary).values(class_name="Élèves de CE2", school_id=strike.town.aiguilhe.school_id))
+    with strike.read() as db:
+        for typed in ("Élèves de CE2", "élèves de ce2", "ÉLÈVES DE CE2"):
+            scope = Scope(strike.day_id, strike.town.aiguilhe.school_id, typed)
+            assert call_off.affected(db, scope) == Affected(3, 2, 1140)
 
 
 def test_nobody_calls_off_in_another_commune(

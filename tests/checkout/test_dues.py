@@ -72,6 +72,17 @@ def test_what_the_family_did_not_see_is_not_settled(noon: Noon, town: Town, how:
     books_hold()
 
 
+def test_nothing_is_left_to_settle_of_what_was_struck_off(noon: Noon, town: Town, books_hold: BooksHold) -> None:
+    meals = [noon.note(MONDAY), noon.note(TUESDAY)]
+    town.top_up(noon.family, 1000)
+    noon.strike(meals[0])
+    noon.settle(meals[1:], 380)
+    before = noon.everything()
+    assert [noon.settle(meals, 0), noon.settle(meals[:1], 0)] == [0, 0]
+    assert noon.everything() == before
+    books_hold()
+
+
 def test_another_familys_amounts_do_not_exist(noon: Noon, town: Town) -> None:
     stranger = town.family(children=1, balance_cents=5000)
     mine, theirs = noon.note(), noon.note(family=stranger, day=MONDAY)

@@ -11,7 +11,7 @@ from accounts.models import HouseholdMember
 from catalog.models import Service
 from checkout import call_off
 from checkout.call_off import Affected, Plan, Scope
-from checkout.meal_history import Facts, Illness, Who, tell
+from checkout.meal_history import Facts, GivenBack, Illness, Who, tell
 from orders.models import Reservation, SickLeave
 from shop.clock import StoppedClock
 from tests.conftest import BooksHold, CountStatements, OpenSession, SignIn, Submit
@@ -60,8 +60,10 @@ def facts(**changes: Any) -> Facts:
     return usual._replace(**changes)
 
 
-def lines(meal: Facts, illnesses: tuple[Illness, ...] = (), with_names: bool = False) -> list[str]:
-    found = tell(meal, list(illnesses), with_names)
+def lines(
+    meal: Facts, illnesses: tuple[Illness, ...] = (), given: tuple[GivenBack, ...] = (), with_names: bool = False
+) -> list[str]:
+    found = tell(meal, list(illnesses), list(given), with_names)
     return [" | ".join(filter(None, (event.words, event.who, event.note))) for event in found]
 
 
@@ -129,6 +131,22 @@ def test_an_illness_is_told_with_its_paper_in_the_order_of_time() -> None:
     assert excused[-1] == "La cantine sait que l’enfant ne vient pas"
 
 
+def test_a_meal_given_back_tells_what_became_of_it() -> None:
+    first = GivenBack("withdrawn", AT + timedelta(hours=1), CAMILLE, AT + timedelta(hours=2))
+    nobody = GivenBack("lapsed", AT + timedelta(hours=3), CAMILLE, AT + timedelta(hours=4))
+    assert [line.split(" | ")[0] for line in lines(facts(), (), (first, nobody))][2:] == [
+        "Rendu à une autre famille",
+        "N’est plus proposé aux autres familles",
+        "Rendu à une autre famille",
+        "Repris par personne\u00a0: reste dû",
+    ]
+    taken = GivenBack("taken", AT + timedelta(hours=1), CAMILLE, AT + timedelta(days=1))
+    meal = facts(**ENDED, cancelled_by=CAMILLE, credited_cents=380)
+    found = lines(meal, (), (taken,))
+    assert found[2] == "Rendu à une autre famille | Camille Dupont"
+    assert found[3] == "Repris par une autre famille, qui l’a payé | 3,80\u00a0€ recrédités sur le porte-monnaie"
+
+
 # --- from the click to the page ---
 
 
@@ -157,7 +175,7 @@ def test_a_meal_cancelled_by_the_family(home: Home, statements: CountStatements,
     assert home.submit(home.client, "/mes-reservations/annuler", form).status_code == 303
     with statements() as seen:
         page = home.page()
-    assert seen.count <= 3, seen
+    assert seen.count <= 4, seen
     assert "3,80\u00a0€ recrédités sur le porte-monnaie" in page
     assert page.count("par Camille Dupont1") == 2
     assert f'href="/mes-reservations/repas/{home.meals[0]}"' in home.client.get("/mes-reservations").text

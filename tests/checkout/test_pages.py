@@ -550,7 +550,7 @@ def test_each_meal_ahead_says_whether_it_can_be_cancelled(
     assert page.count("Trop tard pour annuler") >= 2
 
 
-@pytest.mark.parametrize("query", ["", "?repas=", "?repas=x", "?repas=-1", "?repas=" + "9" * 30, "?repas=999999"])
+@pytest.mark.parametrize("query", ["?repas=", "?repas=x", "?repas=-1", "?repas=" + "9" * 30, "?repas=999999"])
 def test_cancelling_nothing_that_is_there(client: FlaskClient, family: Family, query: str) -> None:
     assert client.get(f"/mes-reservations/annuler{query}").status_code == 404
 
@@ -648,6 +648,12 @@ def test_what_is_ahead_this_month_comes_first(
     assert "<details open" not in page
     # Today is marked where it stands, and nowhere else.
     assert page.count('aria-current="date"') == (AHEAD in shown)
+
+
+def test_nothing_ticked_leads_back_with_a_sentence(client: FlaskClient, family: Family) -> None:
+    answer = client.get("/mes-reservations/annuler?mois=2026-12")
+    assert (answer.status_code, answer.location) == (303, "/mes-reservations?mois=2026-12")
+    assert "Cochez d’abord les repas à annuler." in client.get(answer.location).text
 
 
 @pytest.mark.parametrize(("month", "day"), [("2026-11", 3), ("2026-12", 25)])

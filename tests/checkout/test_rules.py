@@ -207,7 +207,7 @@ def test_two_meals_want_the_one_that_was_given_back() -> None:
 @pytest.mark.parametrize(
     ("changes", "now", "words"),
     [
-        ({}, DEADLINE, "une autre famille l’a repris : retirez-le du panier"),
+        ({}, DEADLINE, "repris par une autre famille ou gardé : retirez-le du panier"),
         ({}, DEADLINE + timedelta(days=1), "il fallait réserver avant le mercredi 4 novembre 2026 à 10"),
         (
             {"late_deadline_at": DEADLINE + timedelta(days=2), "price": Quote(570, 570, None)},

@@ -39,7 +39,7 @@ def noon(town: Town, write: OpenSession, read: OpenSession) -> Noon:
             580,
             "Présent sans réservation : 2,00\u00a0€ de plus (3,80\u00a0€ à temps).",
         ),
-        ({"unbooked": {"percent": "50", "free": 0}}, 570, "50 % de plus"),
+        ({"unbooked": {"percent": "50", "free": 0}}, 570, "50\u00a0% de plus"),
         ({"unbooked": {"price": 1000, "free": 0}}, 1000, "10,00\u00a0€ le repas"),
         ({"unbooked": {"price": 1000, "free": 0}, "cost_price": 900}, 900, "Plafonné au prix de revient, 9,00\u00a0€."),
         ({"unbooked": {"price": 1000, "free": 1}}, 380, "la première fois de l’année scolaire"),

@@ -370,7 +370,10 @@ def test_taken_meanwhile_there_is_a_sentence_and_a_remedy(
         canteen.pay(number, seen=570)
         assert canteen.balance(canteen.taker) == 430
     else:
-        assert "Ce repas rendu n’est plus disponible, une autre famille l’a repris : retirez-le du panier." in page
+        assert (
+            "Ce repas rendu n’est plus disponible, repris par une autre famille ou gardé : retirez-le du panier."
+            in page
+        )
         assert "payer/porte-monnaie" not in page
     books_hold()
 
