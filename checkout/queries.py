@@ -319,6 +319,8 @@ class BookedMeal(NamedTuple):
     """What became of it when it was given back to other families; nothing when it never was."""
     picnic: bool = False
     """Whether it is a picnic, because the child is on an outing."""
+    excused: bool = False
+    """Whether the kitchen knows that the child does not come; the meal stays due unless it is cancelled."""
 
 
 def booked_between(db: Session, household_id: int, first: date, last: date) -> list[BookedMeal]:
@@ -342,6 +344,7 @@ def booked_between(db: Session, household_id: int, first: date, last: date) -> l
             ServiceDay.freed_deadline_at,
             freed_state(),
             takes_picnic(Reservation.service_day_id, Beneficiary),
+            Reservation.attendance == "absent_excused",
         )
         .join(Order, Order.id == Reservation.order_id)
         .where(
@@ -374,7 +377,7 @@ def _seen_by(household_id: int) -> CompoundSelect[int]:
 
 def _told(meal: BookedMeal) -> BookedMeal:
     """The meal as the household may see it."""
-    return meal if meal.own else meal._replace(cents=0, credit_cents=0, order_number="")
+    return meal if meal.own else meal._replace(cents=0, credit_cents=0, order_number="", excused=False)
 
 
 class DayMenu(NamedTuple):

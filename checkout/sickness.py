@@ -1,7 +1,8 @@
 """A sick child: which meals stay due and which are credited, by the rules of each service, shown before the click.
 
-The days of carence are serving days of the service, counted from the first day of the illness, booked or not. A meal that
-may still be cancelled is credited as cancelling would; one that stays due is noted as excused, so that the kitchen knows.
+The days of carence are serving days of the service, counted from the first day of the illness, booked or not, cancelled in
+time or not. A meal that may still be cancelled is credited as cancelling would, whatever the illness gives; one that stays
+due is noted as excused, so that the kitchen knows.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,6 @@ from shop.words import gettext as _
 
 LONGEST = timedelta(days=60)
 LOOK_BACK = timedelta(days=60)
-SAME_ILLNESS = timedelta(days=4)
 
 
 class SickMeal(NamedTuple):
@@ -96,27 +96,43 @@ def meals_when_sick(
         )
         .order_by(ServiceDay.day, Service.id)
     ).all()
-    since = _ill_since(db, household_id, beneficiary_id, first)
-    calendars = _calendars(db, {row.service_id for row in rows}, since, last)
-    return [_judged(row, calendars[row.service_id], since, now) for row in rows]
+    told = _told_before(db, beneficiary_id, first)
+    calendars = _calendars(
+        db, {row.service_id for row in rows}, min([first, *(begins for begins, _ends in told)]), last
+    )
+    since = {service_id: ill_since(first, told, calendar.serving) for service_id, calendar in calendars.items()}
+    return [_judged(row, calendars[row.service_id], since[row.service_id], now) for row in rows]
 
 
-def _ill_since(db: Session, household_id: int, beneficiary_id: int, first: date) -> date:
-    """The first day of an illness that goes on: carence is not counted again when it is prolonged."""
+def is_known(meals: Sequence[SickMeal]) -> bool:
+    """Whether the kitchen knows of every one of these meals, and telling it would change none."""
+    return all(meal.excused and not meal.cancels for meal in meals)
+
+
+def _told_before(db: Session, beneficiary_id: int, first: date) -> list[tuple[date, date]]:
+    """The days on which the child was said to be ill, the latest first, by either home: it is one illness in both."""
     rows = db.execute(
         select(SickLeave.first_day, SickLeave.last_day)
         .where(
-            SickLeave.household_id == household_id,
             SickLeave.beneficiary_id == beneficiary_id,
             SickLeave.last_day >= first - LONGEST,
             SickLeave.first_day <= first,
         )
         .order_by(SickLeave.last_day.desc())
     )
-    for begins, ends in rows:
-        # Over a week-end or a Wednesday it is still the same illness.
-        if ends >= first - SAME_ILLNESS:
-            first = min(first, begins)
+    return [(begins, ends) for begins, ends in rows]
+
+
+def ill_since(first: date, told: Sequence[tuple[date, date]], serving: Sequence[date]) -> date:
+    """The first day of an illness that goes on: carence is not counted again when it is prolonged.
+
+    `told` are the earlier leaves, the latest last day first. Over days on which the service does not serve it is still the
+    same illness; a serving day between two leaves ends it.
+    """
+    for begins, ends in told:
+        if any(ends < day < first for day in serving):
+            break
+        first = min(first, begins)
     return first
 
 
@@ -143,11 +159,14 @@ def _judged(row: Any, calendar: Calendar, first: date, now: datetime) -> SickMea
     place = sum(first <= day < row.day for day in calendar.serving)
     limit = deadline(sickness.announce, row.day, calendar) if sickness else None
     in_time = now < row.cancel_deadline_at
-    credited = is_credited_when_sick(sickness, place, limit, now)
-    if credited:
-        cents, why = row.cents, _("crédité : enfant malade")
-    elif in_time:
+    # In time, an illness gives no more than cancelling: saying so ahead would be a way round the rule of the credit.
+    credited = not in_time and is_credited_when_sick(sickness, place, limit, now)
+    if in_time and row.credit_cents:
         cents, why = row.credit_cents, _("crédité : annulé à temps")
+    elif in_time:
+        cents, why = 0, _("annulé à temps : ce service ne crédite pas")
+    elif credited:
+        cents, why = row.cents, _("crédité : enfant malade")
     elif sickness is not None and place < sickness.carence_days:
         cents, why = 0, _("reste dû : jour de carence")
     elif sickness is not None:
@@ -188,7 +207,7 @@ def tell_sick(
     meals = meals_when_sick(db, buyer.household_id, beneficiary_id, days, now)
     if not meals:
         raise NothingBooked
-    if all(meal.excused and not meal.cancels for meal in meals):
+    if is_known(meals):
         return 0
     credit = sum(meal.credit_cents for meal in meals)
     if seen_cents is not None and seen_cents != credit:

@@ -10,11 +10,11 @@ from sqlalchemy import select, update
 from catalog.models import Service
 from checkout.errors import CreditChanged, NothingBooked
 from checkout.place import Buyer
-from checkout.sickness import meals_when_sick, tell_sick
+from checkout.sickness import ill_since, meals_when_sick, tell_sick
 from orders.models import Reservation, SickLeave
 from shop.clock import StoppedClock, paris_instant
 from shop.errors import NotFound
-from tests.conftest import BooksHold, OpenSession, SendLetters, SignIn, Submit, as_typed
+from tests.conftest import BooksHold, CountStatements, OpenSession, SendLetters, SignIn, Submit, as_typed
 from tests.factory import Family, Town
 from wallet.models import LedgerAccount
 
@@ -104,6 +104,58 @@ def test_each_meal_is_due_or_credited_by_the_rule(
                 .values(cancel_deadline_at=limit)
             )
     assert home.credits(morning(home.days[0], hour)) == expected
+
+
+@pytest.mark.parametrize(
+    ("gives", "in_time", "carence", "expected"),
+    [
+        # The illness gives 3,80 € a meal: what may still be cancelled gives back what cancelling does all the same.
+        (100, (2, 3), 0, [380, 380, 100, 100]),
+        (0, (2, 3), 0, [380, 380, 0, 0]),
+        (100, (0, 1, 2, 3), 0, [100, 100, 100, 100]),
+        # A day cancelled in time is one of the days of carence, wherever it stands among them.
+        (100, (0,), 1, [100, 380, 380, 380]),
+        (100, (0,), 2, [100, 0, 380, 380]),
+        (100, (1,), 2, [0, 100, 380, 380]),
+        (100, (1,), 3, [0, 100, 0, 380]),
+    ],
+)
+def test_in_time_an_illness_gives_what_cancelling_does(
+    home: Home, gives: int, in_time: tuple[int, ...], carence: int, expected: list[int], books_hold: BooksHold
+) -> None:
+    home.rules(rule(carence, paper=True))
+    now, before = morning(home.days[0], 8), home.balance()
+    with home.write() as db:
+        for place, day in enumerate(home.days):
+            db.execute(
+                update(Reservation)
+                .where(Reservation.service_day_id == home.canteen.day_ids[day])
+                .values(cancel_deadline_at=now + timedelta(hours=1 if place in in_time else 0), credit_cents=gives)
+            )
+    assert home.credits(now) == expected
+    assert home.tell(now, sum(expected)) == sum(expected)
+    assert home.balance() == before + sum(expected)
+    assert [state == "cancelled" for state, _attendance in home.meals()] == [
+        place in in_time or cents > 0 for place, cents in enumerate(expected)
+    ]
+    with home.read() as db:
+        # No certificate is asked for what is merely cancelled.
+        assert db.scalars(select(SickLeave.paper)).one() is (len(in_time) < 4)
+    books_hold()
+
+
+def test_in_time_without_a_credit_says_so(
+    home: Home, client: FlaskClient, sign_in: SignIn, clock: StoppedClock
+) -> None:
+    home.rules(rule())
+    with home.write() as db:
+        db.execute(update(Reservation).values(credit_cents=0))
+    clock.moment = morning(home.days[0], 8) - timedelta(days=7)
+    sign_in(client, home.family)
+    address = f"/mes-reservations/malade?enfant={home.child}&du={home.days[0]}&au={home.days[3]}"
+    page = as_typed(client.get(address).text)
+    assert page.count("annulé à temps : ce service ne crédite pas") == 4
+    assert "crédité : enfant malade" not in page
 
 
 def test_what_is_credited_is_cancelled_and_the_rest_is_excused(
@@ -210,6 +262,90 @@ def test_carence_is_not_counted_again_when_the_illness_goes_on(home: Home, books
     with home.write() as db:
         assert tell_sick(db, home.buyer, home.child, (rest, rest), None, morning(rest, 8)) == 380
     books_hold()
+
+
+SERVING = [date(2026, 11, day) for day in (2, 3, 5, 6, 9, 10, 12, 13, 16, 17, 19, 20)]
+
+
+@pytest.mark.parametrize(
+    ("first", "told", "expected"),
+    [
+        (date(2026, 11, 9), [], date(2026, 11, 9)),
+        # The next day, over a Wednesday, over a week-end, overlapping.
+        (date(2026, 11, 10), [(9, 9)], date(2026, 11, 9)),
+        (date(2026, 11, 12), [(10, 10)], date(2026, 11, 10)),
+        (date(2026, 11, 9), [(5, 6)], date(2026, 11, 5)),
+        (date(2026, 11, 12), [(9, 13)], date(2026, 11, 9)),
+        # A day at school lies between.
+        (date(2026, 11, 12), [(9, 9)], date(2026, 11, 12)),
+        (date(2026, 11, 9), [(3, 5)], date(2026, 11, 9)),
+        (date(2026, 11, 12), [(10, 10), (9, 9), (3, 5)], date(2026, 11, 9)),
+    ],
+)
+def test_an_illness_goes_on_unless_the_service_served_in_between(
+    first: date, told: list[tuple[int, int]], expected: date
+) -> None:
+    leaves = [(date(2026, 11, begins), date(2026, 11, ends)) for begins, ends in told]
+    assert ill_since(first, leaves, SERVING) == expected
+
+
+def test_a_meal_in_between_ends_the_illness(home: Home, books_hold: BooksHold) -> None:
+    home.rules(rule(carence=1))
+    first, back = home.days[0], home.days[2]
+    with home.write() as db:
+        db.execute(update(Reservation).values(cancel_deadline_at=home.town.now))
+        assert tell_sick(db, home.buyer, home.child, (first, first), None, morning(first, 8)) == 0
+    with home.write() as db:
+        assert tell_sick(db, home.buyer, home.child, (back, back), None, morning(back, 8)) == 0
+    books_hold()
+
+
+def test_days_without_service_do_not_end_the_illness(home: Home, books_hold: BooksHold) -> None:
+    home.rules(rule(carence=1))
+    first, closed, back = home.days[:3]
+    home.town.change_day(home.canteen, closed, is_open=False, closed_reason="Grève")
+    with home.write() as db:
+        db.execute(update(Reservation).values(cancel_deadline_at=home.town.now))
+        assert tell_sick(db, home.buyer, home.child, (first, first), None, morning(first, 8)) == 0
+    with home.write() as db:
+        assert tell_sick(db, home.buyer, home.child, (back, back), None, morning(back, 8)) == 380
+    books_hold()
+
+
+def test_judging_asks_no_more_for_more_leaves(home: Home, statements: CountStatements) -> None:
+    home.rules(rule(carence=1))
+    home.credits(home.town.now)
+    with statements() as alone:
+        home.credits(home.town.now)
+    for day in home.days[:3]:
+        with home.write() as db:
+            db.execute(update(Reservation).values(cancel_deadline_at=home.town.now))
+            tell_sick(db, home.buyer, home.child, (day, day), None, morning(day, 10))
+    with statements() as after:
+        home.credits(home.town.now)
+    assert after.count == alone.count, after
+
+
+def test_a_meal_that_stays_due_is_told_as_such(
+    home: Home, client: FlaskClient, sign_in: SignIn, clock: StoppedClock
+) -> None:
+    clock.moment = morning(home.days[0], 8)
+    with home.write() as db:
+        db.execute(update(Reservation).values(cancel_deadline_at=home.town.now))
+    sign_in(client, home.family)
+    calendar, form = f"/mes-reservations?mois={home.days[0]:%Y-%m}", "/mes-reservations/malade"
+    form += f"?enfant={home.child}&du={home.days[0]}&au={home.days[0]}"
+    before = as_typed(client.get(calendar).text)
+    assert "Absence signalée, reste dû" not in before
+    assert "Prévenir la cantine" in client.get(form).text
+    with home.write() as db:
+        assert tell_sick(db, home.buyer, home.child, (home.days[0], home.days[0]), 0, clock.moment) == 0
+    after = as_typed(client.get(calendar).text)
+    assert after.count("Absence signalée, reste dû") == 1
+    assert after.count("Trop tard pour annuler") == before.count("Trop tard pour annuler") - 1
+    page = as_typed(client.get(form).text)
+    assert "La cantine est déjà prévenue" in page
+    assert "Prévenir la cantine" not in page
 
 
 def test_told_twice_is_noted_once_and_nothing_booked_is_nothing_to_tell(home: Home, letters: SendLetters) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, time
 from typing import Any
 
 import pytest
@@ -13,11 +13,13 @@ from sqlalchemy import func, select, update
 
 from accounts.models import Account, Beneficiary
 from cart.models import Basket, BasketLine
+from catalog.models import Service
+from checkout.queries import booked_between
 from checkout.settle import settle
 from orders.models import Order, Reservation
 from payments.gateways.base import Seen, SeenState
 from payments.models import Payment
-from shop.clock import StoppedClock
+from shop.clock import StoppedClock, paris_instant
 from tests.conftest import BooksHold, CountStatements, OpenSession, SendLetters, SignIn, Submit
 from tests.factory import Family, Town
 from tests.house.policy import WRITES_ON_GET, table
@@ -407,3 +409,43 @@ def test_no_letter_of_two_homes_names_the_other(
         text = "".join(part.get_content() for part in letter.walk() if part.get_content_maintype() == "text")
         assert not [email for email in private - {to} if email in text]
         assert "Quatremère" not in text
+
+
+def test_an_illness_goes_on_in_the_other_home(
+    homes: Homes,
+    read: OpenSession,
+    write: OpenSession,
+    sign_in: SignIn,
+    submit: Submit,
+    clock: StoppedClock,
+    books_hold: BooksHold,
+) -> None:
+    canteen, both = homes.town.aiguilhe.canteen, homes.days(0) + homes.days(1)
+    first, second, third = sorted(both)[:3]
+    for family, days in ((homes.even, [first]), (homes.odd, [second, third])):
+        homes.town.paid_order(family, canteen, days, children=[homes.child])
+    announce = {"at": "09:00", "days_before": 0, "counted": "calendar"}
+    rules = {"credit": "full", "sickness": {"carence_days": 1, "announce": announce, "paper": False}}
+    with write() as db:
+        db.execute(update(Service).where(Service.id == canteen.id).values(policies=rules))
+        db.execute(update(Reservation).values(cancel_deadline_at=homes.town.now))
+    clock.moment = paris_instant(first, time(8))
+    sign_in(homes.mine, homes.even)
+    sign_in(homes.other, homes.odd)
+    sick = "/mes-reservations/malade"
+    seen = f"{sick}?enfant={homes.child}&du={second}&au={second}"
+    assert "jour de carence" in homes.other.get(seen).text
+    assert submit(homes.mine, sick, {"enfant": homes.child, "du": first, "au": first, "credit": 0}).status_code == 303
+    # The day of carence was the other home's; nothing of it is told here.
+    page = homes.other.get(seen).text
+    assert "jour de carence" not in page
+    assert "3,80" in page
+    shown = homes.other.get(f"/mes-reservations?mois={first:%Y-%m}").text
+    assert "Réservé par l’autre parent" in shown
+    assert "Absence signalée" not in shown
+    with read() as db:
+        meals = booked_between(db, homes.odd.household_id, first, second)
+    assert [(meal.own, meal.excused) for meal in meals] == [(False, False), (True, False)]
+    form = {"enfant": homes.child, "du": second, "au": second, "credit": 380}
+    assert submit(homes.other, sick, form).status_code == 303
+    books_hold()
