@@ -11,6 +11,7 @@ import orders.operations
 import wallet.operations
 from accounts.models import Beneficiary
 from catalog.models import Service, ServiceDay
+from checkout import waiting
 from checkout.entries import credit_entry
 from checkout.errors import CannotCancel, CreditChanged
 from checkout.place import Buyer
@@ -103,6 +104,7 @@ def cancel_reservations(
         raise CreditChanged(seen_cents, credit)
     ids = [meal.id for meal in meals]
     orders.operations.cancel_lines(db, ids, buyer.account_id, now)
+    waiting.offer_at_once(db, {meal.service_day_id for meal in meals}, now)
     for regie_id in sorted({meal.regie_id for meal in meals}):
         entries = [
             credit_entry(meal.id, meal.order_id, regie_id, buyer.household_id, meal.credit_cents, buyer.account_id)

@@ -134,14 +134,19 @@ def _problem(
         if meal.kept_until is not None:
             words = _("La place n’est plus gardée pour vous, et il n’y en a plus d’autre ce jour-là.")
             return Problem(words, "another_day")
-        return _too_few(meal.capacity, meal.booked_count)
+        return _too_few(meal.capacity, meal.booked_count, now < meal.book_deadline_at)
     if not _is_kept_at_school(meal, now) and not still_free(meal.school_capacity, meal.school_booked_count, of_school):
-        return _too_few(meal.school_capacity, meal.school_booked_count)
+        return _too_few(meal.school_capacity, meal.school_booked_count, now < meal.book_deadline_at)
     return None
 
 
-def _too_few(capacity: int | None, booked_count: int | None) -> Problem:
+def _too_few(capacity: int | None, booked_count: int | None, may_wait: bool) -> Problem:
     left = max((capacity or 0) - (booked_count or 0), 0)
+    if left == 0 and may_wait:
+        words = _(
+            "Il n’y a plus de place ce jour-là : retirez ce repas du panier, puis attendez une place depuis le calendrier."
+        )
+        return Problem(words, "another_day")
     if left == 0:
         return Problem(_("Il n’y a plus de place ce jour-là."), "another_day")
     return Problem(_("Il ne reste que %(left)s place(s) ce jour-là.", left=left), "another_day")
@@ -229,6 +234,8 @@ class Waits(NamedTuple):
     """Whether it has a meal on that day already."""
     called_off: str | None
     """The state of what the town hall has called off for it: "planned" may be taken back."""
+    elsewhere: bool
+    """Whether the child's other home decides on that day."""
 
 
 class Places(NamedTuple):
@@ -261,7 +268,7 @@ def next_states(
     over = now >= day.book_deadline_at
     for wait in waits:
         off = wait.called_off == "done" or (not day.is_open and wait.called_off is None)
-        if wait.booked or not wait.entitled or off or (over and wait.state == "waiting"):
+        if wait.booked or wait.elsewhere or not wait.entitled or off or (over and wait.state == "waiting"):
             moved[wait.id] = "over"
         elif over or (wait.offered_until is not None and now >= wait.offered_until):
             moved[wait.id] = "lapsed"

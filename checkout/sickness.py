@@ -19,7 +19,7 @@ from catalog.models import Commune, Service, ServiceDay
 from catalog.operations import public_holidays
 from catalog.rules.deadlines import Calendar, deadline
 from catalog.rules.policies import Policies, is_credited_when_sick
-from checkout import freed
+from checkout import freed, waiting
 from checkout.entries import credit_entry
 from checkout.errors import CreditChanged, NothingBooked
 from checkout.place import Buyer
@@ -252,6 +252,7 @@ def tell_sick(
 def _cancel(db: Session, buyer: Buyer, meals: Sequence[SickMeal], now: datetime) -> None:
     orders.operations.cancel_lines(db, [meal.id for meal in meals], buyer.account_id, now)
     freed.end(db, [meal.id for meal in meals], now)
+    waiting.offer_at_once(db, {meal.service_day_id for meal in meals}, now)
     for cents in sorted({meal.credit_cents for meal in meals}):
         db.execute(
             update(Reservation)

@@ -4,7 +4,7 @@ An offer is counted among its day's places, so that nobody else gets it. Whoever
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from catalog.models import CallOff, Commune, SchoolPlace, Service, ServiceDay
 from catalog.rules.policies import Policies
 from checkout.rules import Places, Waits, next_states
 from enrolments.models import Enrolment
+from homes.queries import days_elsewhere, elsewhere
 from orders.models import Reservation
 from shop.database import lock, reading, retried, transaction
 from shop.errors import NotFound
@@ -157,6 +158,7 @@ def leave(db: Session, household_id: int, entry_id: int, now: datetime) -> str |
     db.flush()
     if before == "offered":
         _move(db, [(day_id, entry.school_id)], -1)
+        offer_at_once(db, [day_id], now)
     return before
 
 
@@ -255,6 +257,14 @@ def entries_ahead(db: Session, household_id: int, today: date) -> list[Entry]:
     return [Entry._make(row) for row in rows]
 
 
+def closed_by_custody(db: Session, household_id: int, entries: Iterable[Entry]) -> set[int]:
+    """Those of the household's entries of which nothing more can come because the child's other home decides on that day.
+    No statement where no entry is over."""
+    over = {entry.id: (entry.beneficiary_id, entry.day) for entry in entries if entry.state == "over"}
+    away = days_elsewhere(db, household_id, set(over.values())) if over else set()
+    return {key for key, meal in over.items() if meal in away}
+
+
 def get_entry(db: Session, entry_id: int) -> Entry:
     """The entry of that id, which must exist."""
     return Entry._make(db.execute(_ENTRIES.where(WaitingEntry.id == entry_id)).one())
@@ -285,13 +295,45 @@ def make_offers(now: datetime) -> int:
     """End what has ended and offer what is free, each day in its own transaction; on how many days there was something to
     do. A day that fails is tried again at the next turn, and keeps no other waiting."""
     with reading() as db:
-        due = list(db.scalars(_due(now)))
+        due = sorted({*db.scalars(_due(now)), *_given_to_another_home(db)})
     for day_id in due:
         try:
             retried(lambda day_id=day_id: _turn(day_id, now))  # type: ignore[misc]
         except Exception:
             log.exception("waiting list failed", service_day_id=day_id)
     return len(due)
+
+
+def offer_at_once(db: Session, day_ids: Collection[int], now: datetime) -> None:
+    """After places of these days came free: offer them in the same transaction to those who wait, so that nobody comes in
+    between. The caller holds the days, and no ledger account yet. One statement where nobody waits."""
+    for day_id in db.scalars(_due(now).where(WaitingEntry.service_day_id.in_(day_ids))).all():
+        turn(db, day_id, now)
+
+
+def _given_to_another_home(db: Session) -> list[int]:
+    """The days on which an entry is of a home that does not decide any more."""
+    rows = db.execute(
+        select(WaitingEntry.household_id, WaitingEntry.beneficiary_id, ServiceDay.day, ServiceDay.id)
+        .join(ServiceDay, ServiceDay.id == WaitingEntry.service_day_id)
+        .where(WaitingEntry.state.in_(LIVE), _has_another_home())
+    ).all()
+    away = elsewhere(db, [(household_id, child, day) for household_id, child, day, _day_id in rows])
+    return [day_id for household_id, child, day, day_id in rows if (household_id, child, day) in away]
+
+
+def _has_another_home() -> Any:
+    """Whether the child of an entry lives in another home too."""
+    return (
+        select(HouseholdBeneficiary.id)
+        .where(
+            HouseholdBeneficiary.beneficiary_id == WaitingEntry.beneficiary_id,
+            HouseholdBeneficiary.household_id != WaitingEntry.household_id,
+            HouseholdBeneficiary.archived_at.is_(None),
+        )
+        .correlate(WaitingEntry)
+        .exists()
+    )
 
 
 def _turn(day_id: int, now: datetime) -> None:
@@ -345,7 +387,7 @@ def turn(db: Session, day_id: int, now: datetime) -> None:
     (day,) = lock(db, ServiceDay, [day_id])
     of_day = select(SchoolPlace.id).where(SchoolPlace.service_day_id == day_id)
     schools = {row.school_id: row for row in lock(db, SchoolPlace, db.scalars(of_day).all())}
-    waits = [Waits._make(row) for row in db.execute(_queue(day_id, day.service_id, day.day))]
+    waits = _waits(db, day)
     moved = next_states(
         Places(day.is_open, day.capacity, day.booked_count, day.book_deadline_at),
         {key: (row.capacity, row.booked_count) for key, row in schools.items()},
@@ -366,8 +408,15 @@ def turn(db: Session, day_id: int, now: datetime) -> None:
         post_all(db, _letters(db, offered), now)
 
 
+def _waits(db: Session, day: ServiceDay) -> list[Waits]:
+    """Who waits or has an offer on a day, in order of arrival. One statement; some more where a child has two homes."""
+    rows = db.execute(_queue(day.id, day.service_id, day.day)).all()
+    away = elsewhere(db, [(row.household_id, row.beneficiary_id, day.day) for row in rows if row.has_another_home])
+    return [Waits._make([*facts, (facts[1], child, day.day) in away]) for *facts, child, _has_another in rows]
+
+
 def _queue(day_id: int, service_id: int, day: date) -> Any:
-    """Who waits or has an offer on a day, in order of arrival, as `Waits`."""
+    """The facts of `Waits` but the last; the child, and whether it has another home."""
     entitled = (
         select(Enrolment.id)
         .join(
@@ -407,6 +456,8 @@ def _queue(day_id: int, service_id: int, day: date) -> Any:
             entitled,
             _is_booked(),
             called_off,
+            WaitingEntry.beneficiary_id,
+            _has_another_home().label("has_another_home"),
         )
         .join(Beneficiary, Beneficiary.id == WaitingEntry.beneficiary_id)
         .where(WaitingEntry.service_day_id == day_id, WaitingEntry.state.in_(LIVE))

@@ -20,12 +20,14 @@ def waiting_list() -> str:
     now = request_now()
     with reading() as db:
         entries = waiting.entries_ahead(db, the_household_id(), paris_day(now))
+        elsewhere = waiting.closed_by_custody(db, the_household_id(), entries)
     kept = [entry for entry in entries if entry.is_kept(now)]
     return render_template(
         "checkout/waiting.html",
         kept=kept,
         waits=[entry for entry in entries if entry.state == "waiting"],
         ended=[entry for entry in entries if entry.state != "waiting" and entry not in kept],
+        elsewhere=elsewhere,
     )
 
 

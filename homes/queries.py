@@ -1,7 +1,7 @@
 """Reads of children who live in two homes. Nothing of the other home is read but its number: no name, address or money."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -99,9 +99,17 @@ def custodies(db: Rows, household_id: int) -> dict[int, Custody]:
 def days_elsewhere(db: Rows, household_id: int, meals: Iterable[tuple[int, date]]) -> set[tuple[int, date]]:
     """Those of these children and days on which the child's other home decides."""
     found = custodies(db, household_id)
-    return {
-        (child, day) for child, day in meals if child in found and found[child].home_on(day) not in (None, household_id)
-    }
+    return {(child, day) for child, day in meals if _is_elsewhere(found, household_id, child, day)}
+
+
+def elsewhere(db: Rows, meals: Collection[tuple[int, int, date]]) -> set[tuple[int, int, date]]:
+    """As `days_elsewhere`, for households, children and days: no statement where there are none."""
+    found = custodies_of(db, {household_id for household_id, _child, _day in meals})
+    return {meal for meal in meals if _is_elsewhere(found[meal[0]], *meal)}
+
+
+def _is_elsewhere(found: Mapping[int, Custody], household_id: int, child: int, day: date) -> bool:
+    return child in found and found[child].home_on(day) not in (None, household_id)
 
 
 class Child(NamedTuple):

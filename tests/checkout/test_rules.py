@@ -243,13 +243,16 @@ def test_why_a_meal_is_not_given_back(state: str, seconds: int, limit: int | Non
 # --- places that are kept, places of a school ---
 
 FULL = {"capacity": 2, "booked_count": 2}
+NO_PLACE = (
+    "Il n’y a plus de place ce jour-là : retirez ce repas du panier, puis attendez une place depuis le calendrier."
+)
 LATER = BEFORE + timedelta(hours=1)
 
 
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        (FULL, "Il n’y a plus de place ce jour-là."),
+        (FULL, NO_PLACE),
         ({"capacity": 2, "booked_count": 1}, None),
         (FULL | {"kept_until": LATER}, None),
         (
@@ -257,7 +260,7 @@ LATER = BEFORE + timedelta(hours=1)
             "La place n’est plus gardée pour vous, et il n’y en a plus d’autre ce jour-là.",
         ),
         ({"capacity": 2, "booked_count": 1, "kept_until": BEFORE}, None),
-        ({"school_id": 3, "school_capacity": 2, "school_booked_count": 2}, "Il n’y a plus de place ce jour-là."),
+        ({"school_id": 3, "school_capacity": 2, "school_booked_count": 2}, NO_PLACE),
         ({"school_id": 3, "school_capacity": 2, "school_booked_count": 1}, None),
         (
             {
@@ -277,7 +280,7 @@ LATER = BEFORE + timedelta(hours=1)
                 "kept_until": LATER,
                 "kept_school_id": 4,
             },
-            "Il n’y a plus de place ce jour-là.",
+            NO_PLACE,
         ),
     ],
 )
@@ -314,6 +317,7 @@ def waits(number: int, **changes: Any) -> Waits:
         "entitled": True,
         "booked": False,
         "called_off": None,
+        "elsewhere": False,
     }
     return Waits(number, **{**facts, **changes})
 
@@ -345,6 +349,8 @@ def turn(
         ([offered(1, LATER), waits(2)], {"free": 0, "now": DEADLINE}, {1: "lapsed", 2: "over"}),
         ([waits(1, entitled=False), waits(2)], {}, {1: "over", 2: "offered"}),
         ([waits(1, booked=True), waits(2)], {}, {1: "over", 2: "offered"}),
+        ([waits(1, elsewhere=True), waits(2)], {}, {1: "over", 2: "offered"}),
+        ([offered(1, LATER, elsewhere=True), waits(2)], {"free": 0}, {1: "over", 2: "offered"}),
         ([offered(1, LATER, booked=True), waits(2)], {"free": 0}, {1: "over", 2: "offered"}),
         ([waits(1, called_off="planned"), waits(2)], {}, {2: "offered"}),
         ([waits(1, called_off="done"), waits(2)], {}, {1: "over", 2: "offered"}),

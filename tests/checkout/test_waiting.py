@@ -235,7 +235,6 @@ def test_a_freed_place_is_offered_told_taken_and_paid(
     assert full.work() == 0, "nothing is free"
     letters()
     full.free()
-    assert full.work() == 1
     assert full.states() == ["offered", "waiting"]
     assert full.taken() == 2, "the offer holds the place"
     assert full.work() == 0
@@ -330,10 +329,8 @@ def test_declined_goes_on_and_left_counts_no_more(
         submit(client, f"{LIST}/quitter", {"attente": str(number)})
         assert "rien n’a changé" in client.get(LIST).text
     assert submit(client, f"{LIST}/quitter", {"attente": "x"}).status_code == 404
-    assert (full.states(), full.taken()) == (["declined", "left", "waiting"], 1)
-    books_hold()
-    full.work()
-    assert full.states() == ["declined", "left", "offered"]
+    assert (full.states(), full.taken()) == (["declined", "left", "offered"], 2)
+    assert full.work() == 0
     assert third.household_id
     books_hold()
 
@@ -347,12 +344,49 @@ def test_every_way_in_which_a_place_comes_free_is_seen(full: Full, books_hold: B
     with full.write() as db:
         child = full.eaters.beneficiary_ids[1]
         tell_sick(db, full.buyer(full.eaters), child, (full.day, full.day), None, full.clock.now())
-    full.work()
     assert full.states() == ["offered", "offered", "waiting", "waiting"]
     full.free()
-    full.work()
     assert full.states() == ["offered", "offered", "offered", "waiting"]
+    assert full.work() == 0
     books_hold()
+
+
+def cancel_then_buy(full: Full) -> None:
+    """Somebody waits, a meal is cancelled, and somebody else buys before the worker's turn."""
+    full.waits()
+    direct = full.town.family(children=1, balance_cents=1000)
+    basket_id = full.basket(direct)
+    full.free()
+    full.pay(direct, basket_id)
+
+
+def test_nobody_buys_what_comes_free_before_those_who_wait(full: Full, books_hold: BooksHold) -> None:
+    with pytest.raises(BasketRefused):
+        cancel_then_buy(full)
+    assert (full.states(), full.taken()) == (["offered"], 2)
+    with full.read() as db:
+        assert db.scalar(select(func.count()).where(Reservation.state == "confirmed")) == 1
+    books_hold()
+
+
+def test_control_a_place_that_is_not_offered_at_once_is_sold(full: Full, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "offer_at_once", lambda *_: None)
+    cancel_then_buy(full)
+    assert (full.states(), full.taken()) == (["waiting"], 2)
+
+
+def test_cancelling_asks_once_whether_somebody_waits(
+    full: Full, statements: CountStatements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = full.canteen.open_days(full.town.now)[:3]
+    counted = []
+    for _ in range(2):
+        ids = full.town.reservation_ids(full.town.paid_order(full.eaters, full.canteen, days))
+        with statements() as seen, full.write() as db:
+            cancel_reservations(db, full.buyer(full.eaters), ids, None, full.clock.now())
+        counted.append(seen.count)
+        monkeypatch.setattr(waiting, "offer_at_once", lambda *_: None)
+    assert counted[0] == counted[1] + 1
 
 
 def test_a_hold_that_is_released_serves_who_waits(full: Full, books_hold: BooksHold) -> None:
@@ -372,9 +406,9 @@ def test_a_hold_that_is_released_serves_who_waits(full: Full, books_hold: BooksH
 
 def test_whoever_waits_may_buy_a_place_that_is_free_and_waits_no_more(full: Full, books_hold: BooksHold) -> None:
     first = full.waits()
-    full.free()
+    full.town.change_day(full.canteen, full.day, capacity=3)
     full.pay(first, full.basket(first))
-    assert (full.states(), full.taken()) == (["taken"], 2)
+    assert (full.states(), full.taken()) == (["taken"], 3)
     assert full.work() == 0
     books_hold()
 
@@ -498,11 +532,11 @@ def test_a_call_off_that_is_taken_back_costs_nobody_the_rank(
     full: Full, clock: StoppedClock, books_hold: BooksHold
 ) -> None:
     full.waits()
-    full.free()
     clerk, scope = full.town.clerk(), Scope(full.day_id)
     with full.write() as db:
         seen = call_off.affected(db, scope)
         number = call_off.plan(db, Plan(scope, "strike", "Grève."), seen, clerk.account_id, clock.now())
+    full.free()
     full.work()
     assert full.states() == ["waiting"]
     with full.write() as db:
@@ -547,7 +581,7 @@ def test_one_day_that_fails_keeps_no_other_waiting(full: Full, monkeypatch: pyte
     full.town.change_day(full.canteen, other_day, capacity=1)
     full.town.wait(full.town.family(children=1), full.canteen, other_day)
     full.waits()
-    full.free()
+    full.town.change_day(full.canteen, full.day, capacity=3)
     real, bad = waiting.turn, full.canteen.day_ids[other_day]
 
     def fails(db: Any, day_id: int, now: datetime) -> None:
@@ -561,6 +595,68 @@ def test_one_day_that_fails_keeps_no_other_waiting(full: Full, monkeypatch: pyte
     monkeypatch.undo()
     full.work()
     assert full.states() == ["offered", "offered"]
+
+
+# --- a child of two homes ---
+
+
+@pytest.mark.parametrize("state", ["waiting", "offered"])
+def test_an_entry_ends_when_the_day_becomes_the_other_homes(
+    full: Full, sign_in: SignIn, submit: Submit, statements: CountStatements, books_hold: BooksHold, state: str
+) -> None:
+    family, other = full.waits(), full.town.family(children=0)
+    full.waits()
+    child = full.town.share(family, other)
+    full.town.enrol(other, child, full.canteen)
+    mine, theirs = full.app.test_client(), full.app.test_client()
+    sign_in(mine, family)
+    sign_in(theirs, other)
+    if state == "offered":
+        full.free()
+    assert full.work() == 0, "nothing is agreed: either home may book"
+    assert full.states() == [state, "waiting"]
+    with statements() as seen:
+        mine.get(LIST)
+    assert seen.count <= 3, seen
+    even, odd = (other, family) if full.day.isocalendar().week % 2 == 0 else (family, other)
+    full.town.custody(child, even, odd)
+    assert join(full, submit, mine, full.code(family)).status_code == 409
+    assert full.work() == 1
+    assert full.states() == ["over", "offered" if state == "offered" else "waiting"]
+    assert full.taken() == 2
+    assert full.work() == 0
+    assert "Chez l’autre parent" in mine.get(LIST).text
+    assert "Liste fermée" not in mine.get(LIST).text
+    assert join(full, submit, mine, full.code(family)).status_code == 422
+    assert join(full, submit, theirs, full.code(family)).status_code == 200
+    assert full.states()[2:] == ["waiting"]
+    full.town.change_day(full.canteen, full.day, capacity=4)
+    full.work()
+    assert full.states() == ["over", "offered", "offered"]
+    assert full.work() == 0
+    books_hold()
+
+
+def test_a_place_that_comes_free_is_not_offered_to_the_wrong_home(full: Full, books_hold: BooksHold) -> None:
+    family, other = full.waits(), full.town.family(children=0)
+    full.waits()
+    child = full.town.share(family, other)
+    even, odd = (other, family) if full.day.isocalendar().week % 2 == 0 else (family, other)
+    full.town.custody(child, even, odd)
+    full.free()
+    assert full.states() == ["over", "offered"]
+    books_hold()
+
+
+def test_a_home_keeps_its_entry_on_its_own_days(full: Full, books_hold: BooksHold) -> None:
+    family, other = full.waits(), full.town.family(children=0)
+    child = full.town.share(family, other)
+    even, odd = (family, other) if full.day.isocalendar().week % 2 == 0 else (other, family)
+    full.town.custody(child, even, odd)
+    assert full.work() == 0
+    full.free()
+    assert full.states() == ["offered"]
+    books_hold()
 
 
 # --- places of a school ---
@@ -582,7 +678,7 @@ def test_a_school_that_is_full_refuses_its_pupils_alone(
     answer = submit(client, full.page, {"repas": f"{here.beneficiary_ids[0]}.{day}"})
     assert "il n’y a plus de place" in answer.text
     basket_id = town.basket(here, full.canteen, [day])
-    assert "Il n’y a plus de place ce jour-là." in client.get("/panier").text
+    assert "puis attendez une place depuis le calendrier." in client.get("/panier").text
     with pytest.raises(Refusal):
         full.pay(here, basket_id)
     assert full.of_school() == (2, 2)

@@ -12,6 +12,7 @@ from cart.models import WaitingEntry
 from cart.rules import Meal
 from cart.waiting import join
 from checkout import waiting
+from checkout.cancel import cancel_reservations
 from checkout.errors import BasketRefused
 from checkout.place import Buyer, pay_from_wallet
 from orders.models import Reservation
@@ -83,6 +84,27 @@ def test_one_place_many_who_wait_and_one_who_buys(app: Flask, place: FreePlace, 
     assert place.states() == (["waiting"] * 6 if bought else ["offered"] + ["waiting"] * 5)
     assert kinds_of_refusal(results) <= {"BasketRefused"}
     assert bought == (0 if kinds_of_refusal(results) else 1)
+    books_hold()
+
+
+def test_who_buys_while_a_meal_is_cancelled_does_not_come_before_who_waits(
+    app: Flask, place: FreePlace, books_hold: BooksHold
+) -> None:
+    eater = place.town.family(children=1, balance_cents=1000)
+    meals = place.town.reservation_ids(place.town.paid_order(eater, place.canteen, [place.day]))
+    place.waits(2)
+    buying = [place.buying(place.town.family(children=1, balance_cents=1000)) for _ in range(4)]
+
+    def cancel() -> None:
+        with transaction() as db:
+            buyer = Buyer(eater.household_id, eater.account_id, eater.email)
+            cancel_reservations(db, buyer, meals, None, request_now())
+
+    with slow(app, OFFERED_BEFORE):
+        results = together(app, [cancel, *buying])
+    assert len(succeeded(results)) == 1
+    assert kinds_of_refusal(results) == {"BasketRefused"}
+    assert (place.states(), place.booked()) == (["offered", "waiting"], 0)
     books_hold()
 
 
