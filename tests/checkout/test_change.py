@@ -400,7 +400,7 @@ def test_a_year_for_three_children(
         assert submit(client, PAGE, form | {"vu": seen}).status_code == 303
     clicked = time.perf_counter() - begun
     assert looking.count <= 10, looking
-    assert clicking.count <= 22, clicking
+    assert clicking.count <= 23, clicking
     # Generous, for a machine that does other things at the same time.
     assert looked < 2
     assert clicked < 2
