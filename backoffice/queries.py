@@ -26,6 +26,7 @@ from shop.errors import NotFound
 FAMILIES_A_PAGE = 20
 SEARCH_LIMIT = 50
 CALL_OFFS_SHOWN = 100
+EATEN_SHOWN = 50
 DECIDED = ("approved", "refused", "revoked")
 STAGES: dict[str, tuple[str, ...]] = {"a-traiter": ("requested",), "a-completer": ("to_complete",), "traitees": DECIDED}
 
@@ -684,6 +685,56 @@ def eaten_on(db: Session, commune_ids: Collection[int], service_day_id: int) -> 
         .order_by(Beneficiary.search_text, UnbookedMeal.id)
     )
     return [Eaten._make(row) for row in rows]
+
+
+class EatenByFamily(NamedTuple):
+    """A meal without a booking in a family's file."""
+
+    id: int
+    first_name: str
+    last_name: str
+    day: date
+    service_name: str
+    cents: int
+    state: str
+    noted_at: datetime
+    noted_by: str
+    settled_at: datetime | None
+    struck_at: datetime | None
+    struck_by: str | None
+    struck_reason: str | None
+
+
+def eaten_by(db: Session, commune_ids: Collection[int], household_id: int) -> list[EatenByFamily]:
+    """What the household's children have eaten without a booking in these communes, struck off or not: the newest first, at
+    most `EATEN_SHOWN`."""
+    noter, striker = aliased(Account), aliased(Account)
+    rows = db.execute(
+        select(
+            UnbookedMeal.id,
+            Beneficiary.first_name,
+            Beneficiary.last_name,
+            ServiceDay.day,
+            Service.name,
+            UnbookedMeal.cents,
+            UnbookedMeal.state,
+            UnbookedMeal.noted_at,
+            noter.first_name + " " + noter.last_name,
+            UnbookedMeal.settled_at,
+            UnbookedMeal.struck_at,
+            striker.first_name + " " + striker.last_name,
+            UnbookedMeal.struck_reason,
+        )
+        .join(Beneficiary, Beneficiary.id == UnbookedMeal.beneficiary_id)
+        .join(ServiceDay, ServiceDay.id == UnbookedMeal.service_day_id)
+        .join(Service, Service.id == ServiceDay.service_id)
+        .join(noter, noter.id == UnbookedMeal.noted_by_id)
+        .outerjoin(striker, striker.id == UnbookedMeal.struck_by_id)
+        .where(UnbookedMeal.household_id == household_id, Service.commune_id.in_(sorted(commune_ids)))
+        .order_by(ServiceDay.day.desc(), UnbookedMeal.id.desc())
+        .limit(EATEN_SHOWN)
+    )
+    return [EatenByFamily._make(row) for row in rows]
 
 
 def day_of_eaten(db: Session, commune_ids: Collection[int], meal_id: int) -> int | None:

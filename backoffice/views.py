@@ -254,12 +254,14 @@ def _family(household_id: int, failed: QuotientForm | None, failed_plan: CarePla
         leaves = sickness.leaves_of(db, sorted(here), household_id)
         plans = care_plans.plans_of(db, here, household_id)
         asked_plans = care_plans.asked_of(db, here, household_id)
+        eaten = queries.eaten_by(db, here, household_id)
     return render_template(
         "backoffice/family.html",
         reach=reach,
         known=known,
         leaves=leaves,
         plans=plans,
+        eaten=eaten,
         plan_forms=_plan_forms(reach, asked_plans, failed_plan, today),
         may_decide=reach.may("decide"),
         forms=_quotient_forms(reach, asked, known, failed, today),

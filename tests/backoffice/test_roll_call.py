@@ -11,8 +11,8 @@ from catalog.models import Tariff
 from enrolments.models import CarePlan
 from orders.models import Reservation
 from shop.models import AuditLine
-from tests.checkout.presence import TODAY, TUESDAY, Noon
-from tests.conftest import BooksHold, OpenSession, SignIn, Submit
+from tests.checkout.presence import MONDAY, TODAY, TUESDAY, Noon
+from tests.conftest import BooksHold, OpenSession, SignIn, Submit, as_typed
 from tests.factory import Town
 
 TOMORROW = date(2026, 11, 20)
@@ -215,6 +215,22 @@ def test_striking_off_asks_why_and_a_second_click_changes_nothing(
     sign_in(client, town.clerk(town.coubon))
     assert submit(client, address, {"reason": "x"}).status_code == 404
     books_hold()
+
+
+def test_the_familys_file_tells_what_was_eaten_and_by_whom_it_was_noted(
+    town: Town, write: OpenSession, read: OpenSession, client: FlaskClient, sign_in: SignIn
+) -> None:
+    noon = Noon(town, write, read)
+    first, _second = noon.note(MONDAY), noon.note(TUESDAY)
+    noon.strike(first)
+    address = f"/mairie/familles/{noon.family.household_id}"
+    sign_in(client, noon.clerk)
+    page = as_typed(client.get(address).text)
+    assert "Reste dû : 3,80" in page
+    assert page.count("par Claire Mairie") == 3, "noted twice, struck off once"
+    assert page.count("À régler</span>") == page.count("Retiré</span>") == 1
+    sign_in(client, town.clerk(town.coubon))
+    assert client.get(address).status_code == 404
 
 
 # --- PAI ---
