@@ -33,7 +33,8 @@ def call_offs() -> Answer:
     return _page(CallOffForm(formdata=None, day=paris_day(request_now())))
 
 
-def _page(form: CallOffForm, refused: str = "", affected: Affected | None = None) -> str:
+def _page(form: CallOffForm, refused: str = "", affected: Affected | None = None, eaten: int = 0) -> str:
+    """`eaten`: how many meals without a booking the day has, which no call-off takes back."""
     today = paris_day(request_now())
     with reading() as db:
         reach = reach_for(db, "call_off")
@@ -48,6 +49,7 @@ def _page(form: CallOffForm, refused: str = "", affected: Affected | None = None
         form=form,
         refused=refused,
         affected=affected,
+        eaten=eaten,
         reviewed=_reviewed(form),
         known=known,
         kinds=KINDS,
@@ -69,8 +71,11 @@ def call_day_off() -> Answer:
         reviewed = request.form.get("vu") == _reviewed(form)
         if meals is None or families is None or cents is None or not reviewed or "revoir" in request.form:
             with reading() as db:
-                found = call_off.affected(db, _scope(db, form))
-            return _page(form, affected=found)
+                scope = _scope(db, form)
+                found = call_off.affected(db, scope)
+                here = reach_for(db, "call_off").communes("call_off")
+                eaten = len(queries.eaten_on(db, here, scope.service_day_id))
+            return _page(form, affected=found, eaten=eaten)
         with transaction() as db:
             kind = "outing" if form.picnic else form.kind.data or ""
             plan = Plan(_scope(db, form), kind, form.words.data or "", form.picnic)

@@ -233,6 +233,16 @@ def test_the_familys_file_tells_what_was_eaten_and_by_whom_it_was_noted(
     assert client.get(address).status_code == 404
 
 
+def test_a_call_off_says_that_meals_without_a_booking_stay(
+    noon: Noon, client: FlaskClient, sign_in: SignIn, submit: Submit
+) -> None:
+    noon.note(TODAY)
+    sign_in(client, noon.clerk)
+    form = {"service": noon.canteen.id, "day": str(TODAY), "school": 0, "kind": "strike", "words": "Grève."}
+    page = as_typed(submit(client, "/mairie/annulations", form).text)
+    assert "1 repas sans réservation est noté ce jour-là" in page.replace("\u00a0", " ")
+
+
 # --- PAI ---
 
 
