@@ -136,6 +136,6 @@ def test_a_clerk_installs_her_second_factor(window: OpenWindow, shop: Served) ->
         clerk.text_box("Code").fill(recovery)
         clerk.button("Valider").click()
         if opens:
-            expect(clerk.heading("Demandes d’accès")).to_be_visible()
+            expect(clerk.heading("Aujourd’hui")).to_be_visible()
         else:
             expect(clerk.page.get_by_role("alert")).to_contain_text("Ce code n’est pas le bon")

@@ -86,6 +86,8 @@ def confirm(parent: Window, email: str) -> None:
 
 def approve(clerk: Window, name: str) -> None:
     clerk.sign_in(CLERK)
+    expect(clerk.heading("Aujourd’hui")).to_be_visible()
+    clerk.link("Demandes", clerk.page.get_by_role("navigation", name="Espace mairie")).click()
     expect(clerk.heading("Demandes d’accès")).to_be_visible()
     waits = clerk.page.get_by_role("region", name=re.compile(name))
     clerk.page.get_by_role("checkbox", name=re.compile(f"^Lison {name}, Cantine Aiguilhe")).check()
