@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg import RawCursor
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import QueryableAttribute, Session
@@ -85,6 +87,7 @@ class _Plan:
         return found
 
 
+_NUMBERED: Dialect = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 _plans: dict[tuple[Executable, str, tuple[str, ...]], _Plan | None] = {}
 
 
@@ -202,7 +205,7 @@ def _connection(db: Rows) -> Connection:
 
 
 def _send(connection: Connection, plan: _Plan, values: Any, many: bool) -> Found:
-    cursor, sql = connection.connection.cursor(), plan.sql
+    cursor, sql = _cursor(connection, plan), plan.sql
     try:
         if connection._has_events or connection.engine._has_events:
             for listener in connection.dispatch.before_cursor_execute:
@@ -214,7 +217,24 @@ def _send(connection: Connection, plan: _Plan, values: Any, many: bool) -> Found
         # SQLAlchemy's own: it tells a lost connection, and wraps the driver's error as the house expects it.
         connection._handle_dbapi_exception(failure, sql, values, cursor, None)
     finally:
-        cursor.close()
+        if connection.dialect.name == "sqlite":
+            cursor.close()
+
+
+def _cursor(connection: Connection, plan: _Plan) -> Any:
+    """The connection's cursor for this statement.
+
+    On PostgreSQL it is kept as long as the connection: it knows how values and columns are converted. It takes `$1` as the
+    server does, where the driver's usual one looks for each `%(name)s` every time.
+    """
+    if connection.dialect.name != "postgresql":
+        return connection.connection.cursor()
+    kept: dict[str, Any] = connection.info.setdefault("cursors", {})
+    cursor = kept.get(plan.sql)
+    if cursor is None or cursor.closed:  # after an error
+        driver: Any = connection.connection.dbapi_connection
+        cursor = kept[plan.sql] = RawCursor(driver)
+    return cursor
 
 
 def _plan(statement: Executable, dialect: Dialect, names: tuple[str, ...]) -> _Plan | None:
@@ -227,7 +247,8 @@ def _plan(statement: Executable, dialect: Dialect, names: tuple[str, ...]) -> _P
 
 def _make_plan(statement: Executable, dialect: Dialect, names: tuple[str, ...]) -> _Plan | None:
     """How the statement is run; nothing when only SQLAlchemy can (a list of values in one place, values it makes itself)."""
-    compiled: SQLCompiler = statement.compile(dialect=dialect, column_keys=list(names))  # type: ignore[attr-defined]
+    writer = _NUMBERED if dialect.name == "postgresql" else dialect
+    compiled: SQLCompiler = statement.compile(dialect=writer, column_keys=list(names))  # type: ignore[attr-defined]
     if compiled.prefetch or compiled.literal_execute_params or compiled.post_compile_params:
         return None
     into = {name: _processor(bind.type, dialect, "bind_processor") for name, bind in compiled.binds.items()}

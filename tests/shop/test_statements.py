@@ -61,6 +61,18 @@ def test_errors_are_the_librarys(app: Flask, town: Town) -> None:
         run_all(db, HOLIDAY, [day, day])
 
 
+def test_a_statement_that_failed_runs_again(app: Flask, town: Town) -> None:
+    facts = {"label": "Toussaint", "first_day": town.now.date(), "last_day": town.now.date()}
+    with app.app_context():
+        with transaction() as db:
+            run(db, HOLIDAY, zone="A", **facts)
+        for _time in range(2):
+            with pytest.raises(IntegrityError), transaction() as db:
+                run(db, HOLIDAY, zone="A", **facts)
+        with transaction() as db:
+            run(db, HOLIDAY, zone="B", **facts)
+
+
 def test_who_listens_may_change_what_is_sent(app: Flask) -> None:
     engine = the_database_of(app).engine
 
