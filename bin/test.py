@@ -72,6 +72,8 @@ def environment(step: Step) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not OWN_SETTINGS.match(name)}
     if step.database != "postgresql":
         kept.pop("DATABASE_URL", None)
+    # Two dozen processes import the same modules: they are compiled once, not by each.
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     path = os.pathsep.join([str(BIN), kept.get("PATH", os.defpath)])
     return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1"}
 

@@ -88,7 +88,7 @@ def meeting(app: Flask, beginning: str) -> Iterator[None]:
     def wait(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         if statement.startswith(beginning) and not met.is_set():
             with suppress(threading.BrokenBarrierError):
-                two.wait(10)
+                two.wait(2)
             met.set()
 
     event.listen(engine, "before_cursor_execute", wait)
