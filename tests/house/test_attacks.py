@@ -3,6 +3,7 @@
 import secrets
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -67,6 +68,7 @@ LONGEST_ADDRESS = 1500
 AUDIENCES = {"everybody": "nobody", "members": "parent", "parents": "parent", "staff": "clerk", "office": "clerk"}
 
 
+@lru_cache(maxsize=256)
 def encoded(text: str) -> str:
     return quote(text.encode("utf-8", "surrogateescape"), safe="")
 
