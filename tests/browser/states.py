@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Callable
 from datetime import date, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page
@@ -108,29 +108,36 @@ def submitted(name: str, path: str, button: str | re.Pattern[str], who: str | No
 
 
 class Gallery:
-    """Shows states in windows that stay open, one for each person and one for nobody."""
+    """Shows states in one window, to which each person brings their own cookies: another window takes Chromium half a second
+    to open, and every one that is open goes on costing time."""
 
     def __init__(self, browser: Browser, shop: Served, width: int) -> None:
-        self.browser, self.shop, self.width = browser, shop, width
-        self.windows: dict[str | None, Window] = {}
+        self.window = open_window(browser, shop, width=width)
+        self.who: str | None = None
+        self.cookies: dict[str | None, Any] = {}
 
     def show(self, wanted: State) -> Page:
         """The page of a state."""
-        window = self.windows.get(wanted.who)
-        if window is None:
-            window = self.windows[wanted.who] = open_window(self.browser, self.shop, width=self.width)
-            if wanted.who in self.shop.people:
-                window.become(wanted.who)
-        wanted.reach(window)
-        window.page.wait_for_load_state()
-        return window.page
+        if wanted.who != self.who:
+            self._hand_over_to(wanted.who)
+        wanted.reach(self.window)
+        self.window.page.wait_for_load_state()
+        return self.window.page
+
+    def _hand_over_to(self, who: str | None) -> None:
+        context = self.window.context
+        self.cookies[self.who] = context.cookies()
+        context.clear_cookies()
+        if who in self.cookies:
+            context.add_cookies(self.cookies[who])
+        elif who in self.window.shop.people:
+            self.window.become(who)
+        self.who = who
 
     def close(self) -> list[str]:
-        """Close every window; what should not have happened in them."""
-        trouble = [sentence for window in self.windows.values() for sentence in window.trouble]
-        for window in self.windows.values():
-            window.close()
-        return trouble
+        """Close the window; what should not have happened in it."""
+        self.window.close()
+        return self.window.trouble
 
 
 # --- the scene ---

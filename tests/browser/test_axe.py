@@ -2,7 +2,7 @@
 French does not know."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
@@ -19,6 +19,13 @@ HEIGHT = 900
 COMMON = {"resultTypes": ["violations"], "preload": False}
 ALL_RULES = {**COMMON, "rules": {"target-size": {"enabled": True}, "css-orientation-lock": {"enabled": False}}}
 RULES_OF_COLOUR = {**COMMON, "runOnly": ["color-contrast", "link-in-text-block"]}
+# In this order either the width or the light changes, never both: the page is drawn anew for each.
+LOOKS: tuple[tuple[int, Literal["light", "dark"], dict[str, Any]], ...] = (
+    (PHONE, "light", ALL_RULES),
+    (PHONE, "dark", RULES_OF_COLOUR),
+    (DESK, "dark", RULES_OF_COLOUR),
+    (DESK, "light", ALL_RULES),
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +44,16 @@ def test_state(gallery: Gallery, wanted: State) -> None:
     """Nothing for axe to say, nothing to move sideways; in the dark the colours alone are another matter. No line may
     begin with a colon or a question mark."""
     page = gallery.show(wanted)
-    found = []
-    for width in (PHONE, DESK):
+    found = [f"a line may break at {words!r}" for words in page.evaluate(BREAKABLE)]
+    for width, scheme, rules in LOOKS:
         page.set_viewport_size({"width": width, "height": HEIGHT})
-        found += [f"{width} px, light: {violation}" for violation in violations(page, ALL_RULES)]
-        found += [f"{width} px: {sentence}" for sentence in overflowing(page)]
-        page.emulate_media(color_scheme="dark")
-        found += [f"{width} px, dark: {violation}" for violation in violations(page, RULES_OF_COLOUR)]
-        page.emulate_media(color_scheme="light")
+        page.emulate_media(color_scheme=scheme)
+        found += [f"{width} px, {scheme}: {violation}" for violation in violations(page, rules)]
+        found += [f"{width} px, {scheme}: {sentence}" for sentence in overflowing(page)]
     for width in BETWEEN:
         page.set_viewport_size({"width": width, "height": HEIGHT})
         found += [f"{width} px: {sentence}" for sentence in overflowing(page)]
     page.set_viewport_size({"width": PHONE, "height": HEIGHT})
-    found += [f"a line may break at {words!r}" for words in page.evaluate(BREAKABLE)]
     assert not found, "\n".join(found)
 
 

@@ -1,5 +1,7 @@
 """What must fail: before the browser's tests are believed, each of their eyes is seen to see."""
 
+from collections.abc import Iterator
+
 import pytest
 from playwright.sync_api import Browser
 
@@ -15,9 +17,11 @@ padding: 0; border: 0"></button><div style="width: 2000px">large</div></body></h
 
 
 @pytest.fixture
-def unwatched(chromium: Browser, shop: Served) -> Window:
+def unwatched(chromium: Browser, shop: Served) -> Iterator[Window]:
     """A window whose trouble is not held against the test."""
-    return open_window(chromium, shop)
+    window = open_window(chromium, shop)
+    yield window
+    window.close()
 
 
 def test_axe_finds_what_is_there_to_find(unwatched: Window) -> None:
