@@ -24,6 +24,8 @@ from shop.words import ngettext
 
 AHEAD = timedelta(days=400)
 SHOWN = timedelta(days=30)
+SEEN = Affected._fields
+"""The fields in which a confirmation brings back what the clerk was shown."""
 
 
 @blueprint.get("/annulations")
@@ -33,8 +35,7 @@ def call_offs() -> Answer:
     return _page(CallOffForm(formdata=None, day=paris_day(request_now())))
 
 
-def _page(form: CallOffForm, refused: str = "", affected: Affected | None = None, eaten: int = 0) -> str:
-    """`eaten`: how many meals without a booking the day has, which no call-off takes back."""
+def _page(form: CallOffForm, refused: str = "", affected: Affected | None = None) -> str:
     today = paris_day(request_now())
     with reading() as db:
         reach = reach_for(db, "call_off")
@@ -49,7 +50,6 @@ def _page(form: CallOffForm, refused: str = "", affected: Affected | None = None
         form=form,
         refused=refused,
         affected=affected,
-        eaten=eaten,
         reviewed=_reviewed(form),
         known=known,
         kinds=KINDS,
@@ -65,21 +65,17 @@ def call_day_off() -> Answer:
     form, now = CallOffForm(), request_now()
     if not form.validate():
         return _page(form), 422
-    seen = [whole_number(request.form.get(name)) for name in ("meals", "families", "cents")]
-    meals, families, cents = seen
+    seen = [number for name in SEEN if (number := whole_number(request.form.get(name))) is not None]
     try:
         reviewed = request.form.get("vu") == _reviewed(form)
-        if meals is None or families is None or cents is None or not reviewed or "revoir" in request.form:
+        if len(seen) < len(SEEN) or not reviewed or "revoir" in request.form:
             with reading() as db:
-                scope = _scope(db, form)
-                found = call_off.affected(db, scope)
-                here = reach_for(db, "call_off").communes("call_off")
-                eaten = len(queries.eaten_on(db, here, scope.service_day_id))
-            return _page(form, affected=found, eaten=eaten)
+                found = call_off.affected(db, _scope(db, form), form.picnic)
+            return _page(form, affected=found)
         with transaction() as db:
             kind = "outing" if form.picnic else form.kind.data or ""
             plan = Plan(_scope(db, form), kind, form.words.data or "", form.picnic)
-            call_off.plan(db, plan, Affected(meals, families, cents), the_visitor().account_id, now)
+            call_off.plan(db, plan, Affected(*seen), the_visitor().account_id, now)
     except NotFound:
         raise
     except Refusal as refusal:
@@ -150,8 +146,8 @@ def carry_out(call_off_id: int) -> Response:
         )
     else:
         done = ngettext(
-            "%(count)s repas annulé et crédité ; les familles sont prévenues.",
-            "%(count)s repas annulés et crédités ; les familles sont prévenues.",
+            "%(count)s repas annulé, et crédité s’il était payé ; les familles sont prévenues.",
+            "%(count)s repas annulés, et crédités s’ils étaient payés ; les familles sont prévenues.",
             meals,
         )
     flash(done, "ok")

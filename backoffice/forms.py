@@ -13,6 +13,7 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 from wtforms.validators import AnyOf, DataRequired, InputRequired, Length, NumberRange
 
 from enrolments.forms import tidy, whole
+from shop.clock import paris_day, request_now
 from shop.forms import Form
 from shop.words import gettext as _
 
@@ -20,6 +21,8 @@ LONGEST_REASON = 500
 LONGEST_WORDS = 300
 LONGEST_CLASS = 40
 LONGEST_PAPER_DAYS = 731
+FURTHEST_PAPER_DAYS = 3 * 366
+"""How far from today such a paper begins."""
 PICNIC = "picnic"
 """The outing on which no meal is cancelled."""
 DECISIONS = ("approve", "refuse", "ask_paper", "revoke")
@@ -77,9 +80,12 @@ class _ForSomeDays(Form):
     """The sentence for days that no such paper holds."""
 
     def validate(self, extra_validators: object = None) -> bool:
-        """The days are in order, and not longer than people keep such a paper."""
+        """The days are in order, near today, and not more than people keep such a paper."""
         fine: bool = super().validate(extra_validators)
         first, last = self["valid_from"].data, self["valid_until"].data
+        if first and abs((first - paris_day(request_now())).days) > FURTHEST_PAPER_DAYS:
+            self["valid_from"].errors = [_("Ce jour est à plus de trois ans d’aujourd’hui : vérifiez l’année.")]
+            fine = False
         if first and last and last < first:
             self["valid_until"].errors = [_("Le dernier jour vient avant le premier.")]
             fine = False

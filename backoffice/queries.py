@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember, StaffRole
@@ -468,6 +468,8 @@ class ServedDay(NamedTuple):
     offered: int
     """Places kept for families of the waiting list."""
     waiting: int
+    unbooked: int
+    """Children who ate without a booking; they are not among the booked."""
 
 
 def around(db: Session, commune_ids: Collection[int], day: date) -> tuple[date | None, date | None]:
@@ -492,6 +494,16 @@ def next_served(db: Session, commune_ids: Collection[int], day: date) -> date | 
     )
 
 
+def _unbooked() -> ScalarSelect[int]:
+    """How many children ate without a booking on the day at hand (`ServiceDay`)."""
+    return (
+        select(func.count())
+        .where(UnbookedMeal.service_day_id == ServiceDay.id, UnbookedMeal.state != "struck")
+        .correlate(ServiceDay)
+        .scalar_subquery()
+    )
+
+
 def services_on(db: Session, commune_ids: Collection[int], day: date) -> list[ServedDay]:
     """The services within reach that have something to say of that day, open or closed."""
     rows = db.execute(
@@ -511,6 +523,7 @@ def services_on(db: Session, commune_ids: Collection[int], day: date) -> list[Se
                 .scalar_subquery()
                 for state in ("offered", "waiting")
             ),
+            _unbooked(),
         )
         .join(Service, Service.id == ServiceDay.service_id)
         .join(Commune, Commune.id == Service.commune_id)
@@ -831,12 +844,21 @@ class Headcount(NamedTuple):
     commune_name: str
     booked: int
     capacity: int | None
+    unbooked: int
+    """Children who ate without a booking; they are not among the booked."""
 
 
 def headcounts(db: Session, commune_ids: Collection[int], first: date, last: date) -> list[Headcount]:
-    """The booked meals of each service within reach on the serving days from `first` to `last`."""
+    """The meals of each service within reach on the serving days from `first` to `last`, booked and eaten without."""
     rows = db.execute(
-        select(ServiceDay.day, Service.name, Commune.name, func.count(Reservation.id), ServiceDay.capacity)
+        select(
+            ServiceDay.day,
+            Service.name,
+            Commune.name,
+            func.count(Reservation.id),
+            ServiceDay.capacity,
+            _unbooked(),
+        )
         .join(Service, Service.id == ServiceDay.service_id)
         .join(Commune, Commune.id == Service.commune_id)
         .outerjoin(Reservation, and_(Reservation.service_day_id == ServiceDay.id, Reservation.state == "confirmed"))
@@ -866,6 +888,8 @@ class CalledOff(NamedTuple):
     due_at: datetime
     meals: int
     cents: int
+    unbooked: int
+    """Meals without a booking that it has struck off."""
 
 
 def services_of(db: Session, commune_ids: Collection[int]) -> list[tuple[int, str]]:
@@ -908,6 +932,9 @@ _PICNICS = (
 )
 
 
+_STRUCK = select(func.count()).where(UnbookedMeal.call_off_id == CallOff.id).correlate(CallOff).scalar_subquery()
+
+
 def call_offs(db: Session, commune_ids: Collection[int], since: date) -> list[CalledOff]:
     """What these communes have called off of days since then, the newest first."""
     rows = db.execute(
@@ -924,6 +951,7 @@ def call_offs(db: Session, commune_ids: Collection[int], since: date) -> list[Ca
             CallOff.due_at,
             CallOff.meals,
             CallOff.cents,
+            _STRUCK,
         )
         .join(ServiceDay, ServiceDay.id == CallOff.service_day_id)
         .join(Service, Service.id == ServiceDay.service_id)

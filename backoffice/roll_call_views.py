@@ -82,7 +82,8 @@ def mark(service_day_id: int) -> Answer:
         refused = _why_not_marked(head, button, ids)
         if not refused:
             of_rest = button == "reste"
-            count = orders.operations.note_attendance(db, service_day_id, None if of_rest else ids, MARKS[button])
+            asked, who = None if of_rest else ids, the_visitor().account_id
+            count = orders.operations.note_attendance(db, service_day_id, asked, MARKS[button], who, request_now())
     if refused:
         return _roll_call(service_day_id, refused), 422
     if not count:

@@ -67,7 +67,10 @@ def desk() -> Answer:
         waiting=waiting,
         number=sum(line.number for line in waiting),
         oldest_days=rules.waiting_days(paris_day(oldest), today) if oldest else 0,
-        days=[(day, lines, sum(line.booked for line in lines)) for day, lines in days.items()],
+        days=[
+            (day, lines, sum(line.booked for line in lines), sum(line.unbooked for line in lines))
+            for day, lines in days.items()
+        ],
     )
 
 
@@ -134,6 +137,7 @@ def day() -> Answer:
         before=before,
         after=after,
         total=sum(service.booked for service in services),
+        unbooked=sum(service.unbooked for service in services),
         services=[
             (
                 service,
@@ -223,8 +227,13 @@ def remove_plan(household_id: int, plan_id: int) -> Response:
     """Take back a PAI that was noted wrongly."""
     with transaction() as db:
         here = reach_for(db, "decide").communes("decide")
-        care_plans.remove_plan(db, here, household_id, plan_id, the_visitor().account_id, request_now())
-    flash(_("PAI retiré."), "ok")
+        if not queries.requests_of(db, here, household_id):
+            raise NotFound
+        there = care_plans.remove_plan(db, here, household_id, plan_id, the_visitor().account_id, request_now())
+    if there:
+        flash(_("PAI retiré."), "ok")
+    else:
+        flash(_("Ce PAI était déjà retiré : rien n’a changé."), "note")
     return redirect(url_for("backoffice.family", household_id=household_id), 303)
 
 

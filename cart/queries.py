@@ -423,8 +423,8 @@ def _days_where(is_wanted: ColumnElement[bool]) -> AnySelect:
             _is_live,
             is_wanted,
         ),
-        # Who has eaten without a booking has had the meal.
-        select(_unbooked.c.service_day_id, _unbooked.c.beneficiary_id, literal_column("1"))
+        # Who has eaten without a booking has had the meal, whichever home is charged.
+        select(_unbooked.c.service_day_id, _unbooked.c.beneficiary_id, literal_column("7"))
         .join(ServiceDay, ServiceDay.id == _unbooked.c.service_day_id)
         .where(
             _unbooked.c.beneficiary_id.in_(
@@ -512,8 +512,8 @@ _DAYS_OF_SERVICES = _days_where(
 ).add_columns(ServiceDay.service_id)
 
 
-_WHAT: tuple[Taken, ...] = ("basket", "booked", "off", "there", "full", "waiting", "offered")
-_ORDER: tuple[Taken, ...] = ("full", "waiting", "offered", "basket", "off", "booked", "there")
+_WHAT: tuple[Taken, ...] = ("basket", "booked", "off", "there", "full", "waiting", "offered", "eaten")
+_ORDER: tuple[Taken, ...] = ("full", "waiting", "offered", "basket", "off", "eaten", "booked", "there")
 """What counts most, where a meal is several of them, is the last."""
 
 
@@ -521,9 +521,9 @@ def days_between(
     db: Rows, household_id: int, service_id: int, first: date, last: date, now: datetime, shared: bool = False
 ) -> tuple[dict[date, Day], dict[Meal, Taken]]:
     """The service days from `first` to `last`, by day, in order; the meals that the household's children have already on
-    them: booked, called off, in the basket, kept for them, waited for, or another home's; and those for which their school
-    has no place left. One statement; some more where a child is `shared` between two homes, whose days are the other's
-    then."""
+    them: booked, eaten without a booking, called off, in the basket, kept for them, waited for, or another home's; and those
+    for which their school has no place left. One statement; some more where a child is `shared` between two homes, whose
+    days are the other's then."""
     homes = custodies(db, household_id) if shared else {}
     rows = run(db, _DAYS, household_id=household_id, service_id=service_id, first=first, last=last, now=now)
     return _days_and_taken(rows, homes, household_id)

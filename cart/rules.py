@@ -19,6 +19,7 @@ CellState = Literal[
     "surcharge",
     "freed",
     "booked",
+    "eaten",
     "there",
     "away",
     "away_booked",
@@ -141,11 +142,14 @@ def right_on(child: Child, day: date) -> Right | None:
     return found[0] if found else None
 
 
-Taken = Literal["booked", "off", "basket", "freed", "offered", "waiting", "full", "there", "away", "away_booked"]
-"""What the family has of a meal already (in the basket, it may take the place of one that was given back; `offered`: a place
-is kept for the child, `waiting`: it is on the waiting list); that the town hall has called it off for the child, or that
-there is no place left for the child's school; that the child's other home has booked it, decides on that day, or both."""
-HAD: tuple[Taken, ...] = ("booked", "basket", "freed", "there", "away_booked")
+Taken = Literal[
+    "booked", "eaten", "off", "basket", "freed", "offered", "waiting", "full", "there", "away", "away_booked"
+]
+"""What the family has of a meal already (`eaten`: the child had it without a booking; in the basket, it may take the place of
+one that was given back; `offered`: a place is kept for the child, `waiting`: it is on the waiting list); that the town hall
+has called it off for the child, or that there is no place left for the child's school; that the child's other home has
+booked it, decides on that day, or both."""
+HAD: tuple[Taken, ...] = ("booked", "eaten", "basket", "freed", "there", "away_booked")
 """What makes a child of the family one who eats that day, whoever pays."""
 
 
@@ -228,7 +232,7 @@ def without_right(right: Right | None, day: date) -> Literal["no_tariff", "pai"]
 
 def cell_state(day: DayState, lacking: Literal["no_tariff", "pai"] | None, taken: Taken | None) -> CellState:
     """The state of one box, given its day's. What the family has comes first, then why it cannot be had."""
-    if taken in ("booked", "there", "away_booked"):
+    if taken in ("booked", "eaten", "there", "away_booked"):
         return taken
     if taken == "off" or day == "closed":
         return "closed"
@@ -269,6 +273,8 @@ def why_not(state: CellState, child_name: str, day: Day, ended: date | None = No
     match state:
         case "booked":
             return _("%(who)s, %(day)s : ce repas est déjà réservé.", **facts)
+        case "eaten":
+            return _("%(who)s, %(day)s : ce repas a été mangé sans réservation.", **facts)
         case "there":
             return _("%(who)s, %(day)s : l’autre parent a déjà réservé ce repas.", **facts)
         case "away" | "away_booked":
@@ -380,12 +386,13 @@ def choose(
 def with_homes(
     taken: Mapping[Meal, Taken], days: Iterable[date], custodies: Mapping[int, Custody], household_id: int
 ) -> dict[Meal, Taken]:
-    """What is taken, and the days of children on which their other home decides. What the family has booked itself stays."""
+    """What is taken, and the days of children on which their other home decides. What the family has booked itself stays, and
+    what the child has eaten without a booking."""
     marked = dict(taken)
     for day in days:
         for child_id, custody in custodies.items():
             meal = Meal(child_id, day)
-            if taken.get(meal) != "booked" and custody.home_on(day) not in (None, household_id):
+            if taken.get(meal) not in ("booked", "eaten") and custody.home_on(day) not in (None, household_id):
                 marked[meal] = "away_booked" if taken.get(meal) == "there" else "away"
     return marked
 
@@ -537,6 +544,7 @@ def skipped(meals: Iterable[Meal], days: Mapping[date, Day], states: Mapping[Mea
 
 _SKIPPED: Mapping[CellState, str] = {
     "booked": _("déjà réservé"),
+    "eaten": _("mangé sans réservation"),
     "there": _("réservé par l’autre parent"),
     "away": _("chez l’autre parent"),
     "away_booked": _("chez l’autre parent"),

@@ -279,7 +279,7 @@ def _what_came_back(choice: Choice) -> tuple[int, list[str]]:
     own = {
         meal
         for meal in choice.ticked
-        if meal.beneficiary_id in choice.children and choice.taken.get(meal) not in ("booked", "basket", "off")
+        if meal.beneficiary_id in choice.children and choice.taken.get(meal) not in ("booked", "eaten", "basket", "off")
     }
     lines, lost = choose(own, choice.children, choice.days, choice.taken, choice.terms, choice.now)
     return len(lines), lost

@@ -529,8 +529,18 @@ CHECKS = (
         SELECT m.id FROM unbooked_meals m
         WHERE NOT EXISTS (SELECT 1 FROM audit_lines l
                           WHERE l.subject = 'unbooked_meal:' || m.id AND l.action = 'unbooked_noted')
-           OR m.state = 'struck' AND NOT EXISTS (SELECT 1 FROM audit_lines l
+           OR m.state = 'struck' AND m.call_off_id IS NULL AND NOT EXISTS (SELECT 1 FROM audit_lines l
                           WHERE l.subject = 'unbooked_meal:' || m.id AND l.action = 'unbooked_struck')
+        """,
+    ),
+    Check(
+        7,
+        _("repas sans réservation retirés par une annulation de la mairie qui n’a pas eu lieu, ou d’un autre jour"),
+        """
+        SELECT m.id FROM unbooked_meals m LEFT JOIN call_offs c ON c.id = m.call_off_id
+        WHERE m.call_off_id IS NOT NULL
+          AND (c.id IS NULL OR m.state <> 'struck' OR c.state <> 'done' OR c.picnic
+               OR c.service_day_id <> m.service_day_id OR m.noted_at > c.asked_at)
         """,
     ),
     # 8. Prices come from the catalogue.

@@ -1,8 +1,9 @@
 """Calling off: a strike, a closure, an outing.
 
 A clerk plans it and may take it back until it is carried out, some minutes later. Then every meal concerned is cancelled,
-credited in full and told, in one transaction and a bounded number of statements, however many there are. On an outing for
-which the kitchen prepares picnics every meal stays, and families are told.
+credited in full and told, in one transaction and a bounded number of statements, however many there are. What was noted
+before as eaten without a booking was noted wrongly, since nothing is served: it is struck off with all that it moved. On
+an outing for which the kitchen prepares picnics every meal stays, and families are told.
 """
 
 from collections import defaultdict
@@ -12,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, case, delete, func, insert, literal_column, select, union_all, update
 from sqlalchemy.orm import Session
 
 import orders.operations
@@ -20,14 +21,15 @@ import wallet.operations
 from accounts.models import Account, Beneficiary, HouseholdMember
 from cart.queries import STANDING, concerns, no_meal
 from catalog.models import CallOff, Closure, Commune, Service, ServiceDay
-from checkout import freed
+from checkout import freed, unbooked
 from checkout.entries import credit_entry
 from checkout.errors import AlreadyCalledOff, CallOffChanged, TooLateToTakeBack
-from orders.models import Order, Reservation
+from orders.models import Order, Reservation, UnbookedMeal
 from shop import audit
 from shop.database import TRIES, lock, reading, transaction
 from shop.errors import Busy, NotFound
 from shop.outbox import Letter, post_all
+from wallet.operations import AccountRef
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +61,14 @@ class Affected(NamedTuple):
 
     meals: int
     families: int
+    """Of these meals, and of those without a booking."""
     cents: int
+    unbooked: int = 0
+    """Meals without a booking, which are struck off."""
+    due_cents: int = 0
+    """What of them is due, and would be so no longer."""
+    paid_cents: int = 0
+    """What of them was paid, and goes back to the wallets."""
 
 
 class OrdersMoved(Exception):
@@ -74,15 +83,51 @@ class _Meal(NamedTuple):
     cents: int
 
 
-def affected(db: Session, scope: Scope) -> Affected:
-    """How many paid meals and families are concerned, and what those cost: it goes back where meals are cancelled."""
-    meals = _meals(scope).subquery()
+class _Eaten(NamedTuple):
+    """A meal without a booking, as it was before it was struck off."""
+
+    id: int
+    household_id: int
+    state: str
+    cents: int
+
+
+def affected(db: Session, scope: Scope, picnic: bool = False) -> Affected:
+    """How many paid meals and families are concerned, and what those cost: it goes back where meals are cancelled; and what
+    was noted without a booking. For picnics, which leave it all as it is, the paid meals alone. One statement."""
+    booked, eaten = _meals(scope).subquery(), _eaten(scope).subquery()
+    concerned = select(booked.c.household_id, literal_column("'booked'").label("state"), booked.c.cents)
+    also = select(eaten.c.household_id, eaten.c.state, eaten.c.cents)
+    found = (concerned if picnic else union_all(concerned, also)).subquery()
+
+    def number(*states: str) -> ColumnElement[int]:
+        return func.count(case((found.c.state.in_(states), 1)))
+
+    def cents(state: str) -> ColumnElement[int]:
+        return func.coalesce(func.sum(case((found.c.state == state, found.c.cents))), 0)
+
     row = db.execute(
         select(
-            func.count(), func.count(meals.c.household_id.distinct()), func.coalesce(func.sum(meals.c.cents), 0)
-        ).select_from(meals)
+            number("booked"),
+            func.count(found.c.household_id.distinct()),
+            cents("booked"),
+            number("due", "paid"),
+            cents("due"),
+            cents("paid"),
+        )
     ).one()
-    return Affected(row[0], row[1], int(row[2]))
+    return Affected(*map(int, row))
+
+
+def _eaten(scope: Scope) -> Select[int, int, str, int]:
+    """The meals without a booking that a scope concerns."""
+    query = (
+        select(UnbookedMeal.id, UnbookedMeal.household_id, UnbookedMeal.state, UnbookedMeal.cents)
+        .join(Beneficiary, Beneficiary.id == UnbookedMeal.beneficiary_id)
+        .where(UnbookedMeal.service_day_id == scope.service_day_id, UnbookedMeal.state != "struck")
+        .order_by(UnbookedMeal.id)
+    )
+    return query.where(*_pupils(scope))
 
 
 def _meals(scope: Scope, states: Sequence[str] = ("confirmed",)) -> Select[int, int, int, int, int]:
@@ -99,11 +144,17 @@ def _meals(scope: Scope, states: Sequence[str] = ("confirmed",)) -> Select[int, 
         .where(Reservation.service_day_id == scope.service_day_id, Reservation.state.in_(states))
         .order_by(Reservation.id)
     )
+    return query.where(*_pupils(scope))
+
+
+def _pupils(scope: Scope) -> list[ColumnElement[bool]]:
+    """Whom a scope concerns."""
+    wanted = []
     if scope.school_id is not None:
-        query = query.where(Beneficiary.school_id == scope.school_id)
+        wanted.append(Beneficiary.school_id == scope.school_id)
     if scope.class_name is not None:
-        query = query.where(func.lower(func.trim(Beneficiary.class_name)) == scope.class_name.lower())
-    return query
+        wanted.append(func.lower(func.trim(Beneficiary.class_name)) == scope.class_name.lower())
+    return wanted
 
 
 def plan(db: Session, asked: Plan, seen: Affected, account_id: int, now: datetime) -> int:
@@ -126,9 +177,9 @@ def plan(db: Session, asked: Plan, seen: Affected, account_id: int, now: datetim
     )
     if standing is not None or not day.is_open:
         raise AlreadyCalledOff
-    found = affected(db, scope)
+    found = affected(db, scope, asked.picnic)
     if found != seen:
-        raise CallOffChanged(found.meals, found.cents)
+        raise CallOffChanged(found.meals + found.unbooked, found.cents + found.paid_cents, found.unbooked)
     closure_id = None
     if scope.school_id is None and not asked.picnic:
         commune_id = db.scalars(select(Service.commune_id).where(Service.id == day.service_id)).one()
@@ -165,7 +216,7 @@ def plan(db: Session, asked: Plan, seen: Affected, account_id: int, now: datetim
         .returning(CallOff.id)
     ).scalar_one()
     facts: dict[str, object] = {"service_day": day.id, "school": scope.school_id, "class": scope.class_name}
-    facts["meals"] = found.meals
+    facts |= {"meals": found.meals, "unbooked": found.unbooked}
     audit.note(db, _regie_of(db, day.service_id), account_id, "call_off_planned", f"call_off:{number}", facts, now)
     return number
 
@@ -186,7 +237,8 @@ def take_back(db: Session, call_off_id: int, account_id: int, now: datetime) -> 
 
 
 def carry_out(db: Session, call_off_id: int, now: datetime) -> int | None:
-    """Cancel, credit and tell, or tell of the picnics; how many meals, or nothing when it was carried out or taken back.
+    """Cancel, credit, strike off and tell, or tell of the picnics; how many meals, with and without a booking, or nothing
+    when it was carried out or taken back.
 
     Raises `OrdersMoved` when an order was paid between its locks and the day's: the whole is to be tried again.
     """
@@ -208,17 +260,20 @@ def carry_out(db: Session, call_off_id: int, now: datetime) -> int | None:
     if any(meal.order_id not in order_ids for meal in meals):
         raise OrdersMoved
     found.state, found.ended_at = "done", now
+    eaten: list[_Eaten] = []
     if found.picnic:
-        post_all(db, _letters(db, found.id, "picnics", meals), now)
+        post_all(db, _letters(db, found.id, "picnics", meals, []), now)
     else:
-        _cancel(db, found, day, meals, now)
+        # What a clerk notes after she has called off for some pupils, she notes knowingly: it stays.
+        before = _eaten(scope).where(UnbookedMeal.noted_at <= found.asked_at)
+        eaten = _cancel(db, found, day, meals, [_Eaten._make(meal) for meal in db.execute(before)], now)
         found.meals, found.cents = len(meals), sum(meal.cents for meal in meals)
     db.flush()
-    facts: dict[str, object] = {"meals": len(meals), "cents": found.cents}
+    facts: dict[str, object] = {"meals": len(meals), "cents": found.cents, "unbooked": [meal.id for meal in eaten]}
     audit.note(
         db, _regie_of(db, day.service_id), found.asked_by_id, "call_off_done", f"call_off:{found.id}", facts, now
     )
-    return len(meals)
+    return len(meals) + len(eaten)
 
 
 def _lock_orders(db: Session, order_ids: Sequence[int]) -> None:
@@ -259,7 +314,7 @@ def follow(db: Session, order_id: int, now: datetime) -> int:
             by_call_off[call_off_id].append(_Meal._make(meal))
     for call_off_id, meals in by_call_off.items():
         found, day = _lock(db, call_off_id)
-        _cancel(db, found, day, meals, now)
+        _cancel(db, found, day, meals, [], now)
         found.meals += len(meals)
         found.cents += sum(meal.cents for meal in meals)
         db.flush()
@@ -276,9 +331,51 @@ def _lock(db: Session, call_off_id: int) -> tuple[CallOff, ServiceDay]:
     return found, day
 
 
-def _cancel(db: Session, found: CallOff, day: ServiceDay, meals: Sequence[_Meal], now: datetime) -> None:
-    if not meals:
-        return
+def _cancel(
+    db: Session, found: CallOff, day: ServiceDay, meals: Sequence[_Meal], noted: Sequence[_Eaten], now: datetime
+) -> list[_Eaten]:
+    """Cancel and credit these meals and strike off what was noted without a booking, and tell of both; what was struck off:
+    a clerk may have done it meanwhile."""
+    if not meals and not noted:
+        return []
+    if meals:
+        _cancel_booked(db, found, meals, now)
+    regie_id = _regie_of(db, day.service_id)
+    entries = [
+        credit_entry(meal.id, meal.order_id, regie_id, meal.household_id, meal.cents, found.asked_by_id)
+        for meal in meals
+        if meal.cents
+    ]
+    eaten: list[_Eaten] = []
+    if noted:
+        # All accounts at once, by id, those of the credits too; then the meals: as whoever charges or settles takes them.
+        charged = sorted({meal.household_id for meal in noted})
+        purses = sorted({meal.household_id for meal in meals}.union(charged))
+        owned = [AccountRef("wallet", key) for key in purses] + [AccountRef("receivable", key) for key in charged]
+        wallet.operations.lock_accounts(db, regie_id, [*owned, AccountRef("sales")])
+        rows = lock(db, UnbookedMeal, [meal.id for meal in noted])
+        eaten = [_Eaten(row.id, row.household_id, row.state, row.cents) for row in rows if row.state != "struck"]
+        entries += unbooked.reversals(db, [meal.id for meal in eaten], found.asked_by_id)
+    if entries:
+        wallet.operations.enter_all(db, entries, now)
+    if eaten:
+        db.execute(
+            update(UnbookedMeal)
+            .where(UnbookedMeal.id.in_([meal.id for meal in eaten]))
+            .values(
+                state="struck",
+                struck_at=now,
+                struck_by_id=found.asked_by_id,
+                struck_reason=found.words,
+                call_off_id=found.id,
+            )
+            .execution_options(synchronize_session=False)
+        )
+    post_all(db, _letters(db, found.id, "meals_called_off", meals, eaten), now)
+    return eaten
+
+
+def _cancel_booked(db: Session, found: CallOff, meals: Sequence[_Meal], now: datetime) -> None:
     ids = [meal.id for meal in meals]
     orders.operations.cancel_lines(db, ids, found.asked_by_id, now)
     freed.end(db, ids, now)
@@ -289,41 +386,46 @@ def _cancel(db: Session, found: CallOff, day: ServiceDay, meals: Sequence[_Meal]
         .values(call_off_id=found.id, credit_cents=Reservation.cents)
         .execution_options(synchronize_session=False)
     )
-    regie_id = _regie_of(db, day.service_id)
-    entries = [
-        credit_entry(meal.id, meal.order_id, regie_id, meal.household_id, meal.cents, found.asked_by_id)
-        for meal in meals
-        if meal.cents
-    ]
-    if entries:
-        wallet.operations.enter_all(db, entries, now)
-    post_all(db, _letters(db, found.id, "meals_called_off", meals), now)
 
 
-def _letters(db: Session, call_off_id: int, kind: str, meals: Sequence[_Meal]) -> list[Letter]:
+def _letters(db: Session, call_off_id: int, kind: str, meals: Sequence[_Meal], eaten: Sequence[_Eaten]) -> list[Letter]:
     """One letter a household, to everybody who acts for it."""
-    by_household: dict[int, list[_Meal]] = defaultdict(list)
+    booked: dict[int, list[_Meal]] = defaultdict(list)
+    noted: dict[int, list[_Eaten]] = defaultdict(list)
     for meal in meals:
-        by_household[meal.household_id].append(meal)
+        booked[meal.household_id].append(meal)
+    for one in eaten:
+        noted[one.household_id].append(one)
     rows = db.execute(
         select(HouseholdMember.household_id, Account.id, Account.email)
         .join(Account, Account.id == HouseholdMember.account_id)
-        .where(HouseholdMember.household_id.in_(by_household), Account.state == "active")
+        .where(HouseholdMember.household_id.in_(booked.keys() | noted.keys()), Account.state == "active")
         .order_by(HouseholdMember.household_id, Account.id)
     )
     return [
-        Letter(
-            kind=kind,
-            to=email,
-            key=f"called_off:{call_off_id}:{account_id}:{by_household[household_id][0].id}",
-            facts={
-                "call_off_id": call_off_id,
-                "reservation_ids": [meal.id for meal in by_household[household_id]],
-                "credit_cents": sum(meal.cents for meal in by_household[household_id]),
-            },
-        )
+        _letter(call_off_id, kind, account_id, email, booked.get(household_id, []), noted.get(household_id, []))
         for household_id, account_id, email in rows
     ]
+
+
+def _letter(
+    call_off_id: int, kind: str, account_id: int, email: str, meals: Sequence[_Meal], eaten: Sequence[_Eaten]
+) -> Letter:
+    # An order that is paid later has its meals called off then, and told in a letter of its own.
+    first = meals[0].id if meals else f"unbooked:{eaten[0].id}"
+    return Letter(
+        kind=kind,
+        to=email,
+        key=f"called_off:{call_off_id}:{account_id}:{first}",
+        facts={
+            "call_off_id": call_off_id,
+            "reservation_ids": [meal.id for meal in meals],
+            "unbooked_ids": [meal.id for meal in eaten],
+            "credit_cents": sum(meal.cents for meal in meals)
+            + sum(meal.cents for meal in eaten if meal.state == "paid"),
+            "due_cents": sum(meal.cents for meal in eaten if meal.state == "due"),
+        },
+    )
 
 
 def _regie_of(db: Session, service_id: int) -> int:

@@ -126,14 +126,15 @@ class AlreadyCalledOff(Conflict):
 class CallOffChanged(Conflict):
     """What the clerk saw is not what calling off would do now."""
 
-    def __init__(self, meals: int, cents: int) -> None:
-        super().__init__(
-            _(
-                "La liste a changé : %(meals)s et %(credit)s à créditer maintenant. Vérifiez, puis confirmez.",
-                meals=plural(meals, "repas"),
-                credit=format_euros(cents),
-            )
+    def __init__(self, meals: int, cents: int, unbooked: int = 0) -> None:
+        """`unbooked`: of the meals, those without a booking."""
+        words = (
+            _("La liste a changé : %(meals)s, dont %(unbooked)s sans réservation, et %(credit)s à créditer maintenant.")
+            if unbooked
+            else _("La liste a changé : %(meals)s et %(credit)s à créditer maintenant.")
         )
+        facts = {"meals": plural(meals, "repas"), "unbooked": unbooked, "credit": format_euros(cents)}
+        super().__init__(words % facts + " " + _("Vérifiez, puis confirmez."))
 
 
 class TooLateToTakeBack(Conflict):

@@ -9,7 +9,7 @@ from cart.quotes import reasons
 from catalog.models import CallOff
 from checkout import queries, waiting
 from checkout.basket import days_in_words
-from checkout.dues import eaten_by_id
+from checkout.dues import EatenMeal, eaten_by_id
 from checkout.queries import OrderMeal
 from shop.french import day_long, moment, plural
 from shop.money import format_euros
@@ -92,7 +92,7 @@ def meals_cancelled(db: Session, facts: dict[str, Any]) -> Message:
         subject=_("%(meals)s : annulation et crédit de %(credit)s", meals=plural(len(meals), "repas"), credit=credit),
         first_name=None,
         before=[_("Votre annulation est enregistrée.")],
-        things=[f"{meal.first_name} {meal.last_name}, {day_long(meal.day)}" for meal in meals],
+        things=[_meal_words(meal) for meal in meals],
         facts=[(_("Recrédité sur votre porte-monnaie"), credit)],
         button=(link_to("wallet.statement"), _("Voir mes crédits")),
     )
@@ -139,7 +139,7 @@ def child_sick(db: Session, facts: dict[str, Any]) -> Message:
     return write(sheet)
 
 
-def _meal_words(meal: OrderMeal) -> str:
+def _meal_words(meal: OrderMeal | EatenMeal) -> str:
     return f"{meal.first_name} {meal.last_name}, {day_long(meal.day)}"
 
 
@@ -217,27 +217,35 @@ KINDS = {"strike": _("grève"), "closure": _("fermeture"), "outing": _("sortie")
 
 
 def meals_called_off(db: Session, facts: dict[str, Any]) -> Message:
-    """The town hall has called meals off."""
-    meals = queries.meals_by_id(db, facts["reservation_ids"])
+    """The town hall has called meals off, and struck off what was noted without a booking."""
+    # Letters that wait since before meals without a booking were struck off with the others name none.
+    booked, noted = facts["reservation_ids"], facts.get("unbooked_ids", [])
+    meals = queries.meals_by_id(db, booked) if booked else []
+    eaten = eaten_by_id(db, noted) if noted else []
     call_off = db.get_one(CallOff, facts["call_off_id"])
-    credit = format_euros(facts["credit_cents"])
+    first: OrderMeal | EatenMeal = (meals or eaten)[0]
+    credit, due = facts["credit_cents"], facts.get("due_cents", 0)
+    money = [(_("Recrédité sur votre porte-monnaie"), format_euros(credit))] if credit or not due else []
+    if due:
+        money.append((_("Montant qui n’est plus dû"), format_euros(due)))
     sheet = Sheet(
         subject=_(
-            "%(service)s, %(day)s : repas annulé par la mairie",
-            service=meals[0].service_name,
-            day=day_long(meals[0].day),
+            "%(service)s, %(day)s : repas annulé par la mairie", service=first.service_name, day=day_long(first.day)
         ),
         first_name=None,
         before=[
             ngettext(
                 "La mairie a annulé ce repas (%(kind)s) :",
                 "La mairie a annulé ces repas (%(kind)s) :",
-                len(meals),
+                len(meals) + len(eaten),
                 kind=KINDS[call_off.kind],
             )
         ],
-        things=[f"{meal.first_name} {meal.last_name}, {day_long(meal.day)}" for meal in meals],
-        facts=[(_("Recrédité sur votre porte-monnaie"), credit), (_("Message de la mairie"), call_off.words)],
+        things=[
+            *(_meal_words(meal) for meal in meals),
+            *(_("%(meal)s : noté sans réservation, retiré", meal=_meal_words(meal)) for meal in eaten),
+        ],
+        facts=[*money, (_("Message de la mairie"), call_off.words)],
         button=(link_to("wallet.statement"), _("Voir mes crédits")),
     )
     return write(sheet)
@@ -251,7 +259,7 @@ def picnics(db: Session, facts: dict[str, Any]) -> Message:
         subject=_("Sortie scolaire du %(day)s : la cantine prépare le pique-nique", day=day_long(meals[0].day)),
         first_name=None,
         before=[_("Ce jour-là, le repas réservé est un pique-nique préparé par la cuisine. Vous n’avez rien à faire.")],
-        things=[f"{meal.first_name} {meal.last_name}, {day_long(meal.day)}" for meal in meals],
+        things=[_meal_words(meal) for meal in meals],
         facts=[(_("Message de la mairie"), call_off.words)],
         button=(link_to("orders.reservations"), _("Voir mes réservations")),
     )

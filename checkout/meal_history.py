@@ -49,6 +49,8 @@ class Facts(NamedTuple):
     """What cancelling gives back, or gave."""
     state: str
     attendance: str
+    attendance_at: datetime | None
+    """Nothing where it was noted before that was kept."""
     cancel_deadline_at: datetime
     cancelled_at: datetime | None
     order_number: str
@@ -67,6 +69,7 @@ class Facts(NamedTuple):
     ordered_by: Who
     cancelled_by: Who | None
     called_off_by: Who | None
+    attendance_by: Who | None
 
 
 class Illness(NamedTuple):
@@ -101,7 +104,7 @@ class Event(NamedTuple):
     note: str = ""
 
 
-_orderer, _canceller, _caller = aliased(Account), aliased(Account), aliased(Account)
+_orderer, _canceller, _caller, _noter = (aliased(Account) for _account in range(4))
 _teller, _seer, _giver = aliased(Account), aliased(Account), aliased(Account)
 
 
@@ -127,6 +130,7 @@ _FACTS: AnySelect = (
         Reservation.credit_cents,
         Reservation.state,
         Reservation.attendance,
+        Reservation.attendance_at,
         Reservation.cancel_deadline_at,
         Reservation.cancelled_at,
         Order.number,
@@ -146,6 +150,8 @@ _FACTS: AnySelect = (
         _canceller.first_name + " " + _canceller.last_name,
         _acts_for(Reservation.cancelled_by_id, Reservation.household_id),
         _caller.first_name + " " + _caller.last_name,
+        _noter.first_name + " " + _noter.last_name,
+        _acts_for(Reservation.attendance_by_id, Reservation.household_id),
     )
     .join(Commune, Commune.id == Service.commune_id)
     .join(Tariff, Tariff.id == Reservation.tariff_id)
@@ -155,6 +161,7 @@ _FACTS: AnySelect = (
     .outerjoin(_canceller, _canceller.id == Reservation.cancelled_by_id)
     .outerjoin(CallOff, CallOff.id == Reservation.call_off_id)
     .outerjoin(_caller, _caller.id == CallOff.asked_by_id)
+    .outerjoin(_noter, _noter.id == Reservation.attendance_by_id)
     .outerjoin(JournalEntry, and_(JournalEntry.reservation_id == Reservation.id, JournalEntry.kind == "cancelled_meal"))
     .outerjoin(
         LedgerAccount,
@@ -166,7 +173,7 @@ _FACTS: AnySelect = (
     )
     .outerjoin(Posting, and_(Posting.entry_id == JournalEntry.id, Posting.ledger_account_id == LedgerAccount.id))
 )
-_PLAIN = 30
+_PLAIN = 31
 """How many columns come before those about people."""
 
 
@@ -186,11 +193,12 @@ def _read(db: Session, query: AnySelect) -> tuple[Facts, list[Illness], list[Giv
     row = db.execute(query).first()
     if row is None:
         raise NotFound
-    orderer, of_family, canceller, cancelled_in_family, caller = row[_PLAIN:]
+    orderer, of_family, canceller, cancelled_in_family, caller, noter, noted_in_family = row[_PLAIN:]
     people = (
         Who(orderer, of_family),
         Who(canceller, cancelled_in_family) if canceller else None,
         Who(caller, False) if caller else None,
+        Who(noter, noted_in_family) if noter else None,
     )
     facts = Facts._make((*row[:_PLAIN], *people))
     rows = db.execute(
@@ -299,10 +307,10 @@ def tell(facts: Facts, illnesses: list[Illness], given: list[GivenBack], with_na
             events.append(Event(gift.ended_at, "clock", KEPT[gift.state], ""))
     taken = any(gift.state == "taken" for gift in given)
     events += _ended(facts, illnesses, taken, by(facts.called_off_by), by(facts.cancelled_by))
-    events.sort(key=lambda event: (event.at is None, event.at or facts.placed_at))
     if facts.attendance in ATTENDANCE:
         icon, words = ATTENDANCE[facts.attendance]
-        events.append(Event(None, icon, words, ""))
+        events.append(Event(facts.attendance_at, icon, words, by(facts.attendance_by) if facts.attendance_by else ""))
+    events.sort(key=lambda event: (event.at is None, event.at or facts.placed_at))
     return events
 
 

@@ -2,9 +2,20 @@
 
 from collections import defaultdict
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import CompoundSelect, ScalarSelect, bindparam, func, select, union_all
+from sqlalchemy import (
+    CompoundSelect,
+    ScalarSelect,
+    bindparam,
+    false,
+    func,
+    literal_column,
+    null,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.orm import Session
 
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember
@@ -13,9 +24,10 @@ from cart.operations import LIVE_STATES
 from cart.queries import takes_picnic
 from catalog.models import Commune, Regie, Service, ServiceDay, Tariff, TariffPrice
 from enrolments.models import Enrolment
-from orders.models import Order, Reservation
+from orders.models import Order, Reservation, UnbookedMeal
 from orders.queries import freed_state, reserved
 from payments.models import Payment
+from shop.database import AnySelect
 from shop.statements import Rows, is_one_of, run
 from wallet.models import JournalEntry, LedgerAccount, Posting
 
@@ -296,7 +308,7 @@ def history(db: Session, household_id: int, page: int) -> tuple[list[OrderLine],
 
 
 class BookedMeal(NamedTuple):
-    """A reservation in the calendar of everything."""
+    """A reservation in the calendar of everything, or a meal without a booking: then `due` or `paid`."""
 
     id: int
     beneficiary_id: int
@@ -321,14 +333,20 @@ class BookedMeal(NamedTuple):
     """Whether it is a picnic, because the child is on an outing."""
     excused: bool = False
     """Whether the kitchen knows that the child does not come; the meal stays due unless it is cancelled."""
+    regie_id: int | None = None
+
+    @property
+    def unbooked(self) -> bool:
+        """Whether the child ate without a booking."""
+        return self.state in ("due", "paid")
 
 
 def booked_between(db: Session, household_id: int, first: date, last: date) -> list[BookedMeal]:
-    """The household's reservations from `first` to `last`, by day: booked, held or cancelled; and what the other homes of
-    its children have booked for them. One statement."""
-    rows = db.execute(
+    """The household's reservations from `first` to `last`, by day: booked, held or cancelled; what it is charged for meals
+    without a booking; and what the other homes of its children have booked for them. One statement."""
+    booked = (
         reserved(
-            Reservation.id,
+            Reservation.id.label("meal_id"),
             Reservation.beneficiary_id,
             Beneficiary.first_name,
             Beneficiary.last_name,
@@ -345,16 +363,46 @@ def booked_between(db: Session, household_id: int, first: date, last: date) -> l
             freed_state(),
             takes_picnic(Reservation.service_day_id, Beneficiary),
             Reservation.attendance == "absent_excused",
+            Order.regie_id,
+            Service.id.label("service_id"),
         )
         .join(Order, Order.id == Reservation.order_id)
-        .where(
-            Reservation.id.in_(_seen_by(household_id)),
-            ServiceDay.day >= first,
-            ServiceDay.day <= last,
-        )
-        .order_by(ServiceDay.day, Service.id, Beneficiary.first_name, Reservation.id)
+        .where(Reservation.id.in_(_seen_by(household_id)), ServiceDay.day.between(first, last))
     )
-    return [_told(BookedMeal._make(row)) for row in rows]
+    eaten: AnySelect = (
+        select(
+            UnbookedMeal.id,
+            UnbookedMeal.beneficiary_id,
+            Beneficiary.first_name,
+            Beneficiary.last_name,
+            ServiceDay.day,
+            Service.name,
+            UnbookedMeal.state,
+            UnbookedMeal.cents,
+            literal_column("0"),
+            false(),
+            ServiceDay.cancel_deadline_at,
+            literal_column("''"),
+            true(),
+            null(),
+            null(),
+            false(),
+            false(),
+            UnbookedMeal.regie_id,
+            Service.id,
+        )
+        .join(ServiceDay, ServiceDay.id == UnbookedMeal.service_day_id)
+        .join(Service, Service.id == ServiceDay.service_id)
+        .join(Beneficiary, Beneficiary.id == UnbookedMeal.beneficiary_id)
+        .where(
+            UnbookedMeal.household_id == household_id,
+            UnbookedMeal.state != "struck",
+            ServiceDay.day.between(first, last),
+        )
+    )
+    both: CompoundSelect[*tuple[Any, ...]] = union_all(booked, eaten)
+    rows = db.execute(both.order_by("day", "service_id", "first_name", "meal_id"))
+    return [_told(BookedMeal._make(row[:-1])) for row in rows]
 
 
 def _seen_by(household_id: int) -> CompoundSelect[int]:

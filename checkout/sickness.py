@@ -219,8 +219,8 @@ def tell_sick(
     if due:
         db.execute(
             update(Reservation)
-            .where(Reservation.id.in_(due))
-            .values(attendance="absent_excused")
+            .where(Reservation.id.in_(due), Reservation.attendance != "absent_excused")
+            .values(attendance="absent_excused", attendance_at=now, attendance_by_id=buyer.account_id)
             .execution_options(synchronize_session=False)
         )
     leave = SickLeave(

@@ -149,6 +149,8 @@ class YearDay(NamedTuple):
     week: str
     """The week's code."""
     booked: int
+    eaten: int
+    """Without a booking."""
     held: int
     cancelled: int
 
@@ -211,20 +213,23 @@ def _mondays(first: date, last: date) -> Iterable[date]:
 
 
 def _year_day(day: date, states: Mapping[str, int]) -> YearDay:
-    counts = (states.get("confirmed", 0), states.get("held", 0), states.get("cancelled", 0))
+    eaten = states.get("due", 0) + states.get("paid", 0)
+    counts = (states.get("confirmed", 0), eaten, states.get("held", 0), states.get("cancelled", 0))
     return YearDay(day, _week(monday_of(day)), *counts)
 
 
 def totals_of(meals: Iterable[BookedMeal]) -> list[Total]:
-    """Meals that the family has booked, and the money that they and the cancelled ones keep, by child. Who shares a first
-    name is told apart by the last."""
+    """Meals that the family has booked or is charged without a booking, and the money that they and the cancelled ones keep,
+    by child; what is due is not paid. Who shares a first name is told apart by the last."""
     names: dict[int, tuple[str, str]] = {}
     sums: dict[int, tuple[int, int]] = {}
     for meal in (meal for meal in meals if meal.own):
         names[meal.beneficiary_id] = (meal.first_name, meal.last_name)
         count, cents = sums.get(meal.beneficiary_id, (0, 0))
-        if meal.state == "confirmed":
+        if meal.state in ("confirmed", "paid"):
             sums[meal.beneficiary_id] = (count + 1, cents + meal.cents)
+        elif meal.state == "due":
+            sums[meal.beneficiary_id] = (count + 1, cents)
         elif meal.state == "cancelled":
             sums[meal.beneficiary_id] = (count, cents + meal.cents - meal.credit_cents)
     shared = Counter(first_name for first_name, _last_name in names.values())

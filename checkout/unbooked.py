@@ -299,7 +299,7 @@ def strike_off(
     (meal,) = lock(db, UnbookedMeal, [meal_id])
     if meal.state == "struck":
         return row.service_day_id, False
-    entries = _reversals(db, meal_id, account_id)
+    entries = reversals(db, [meal_id], account_id)
     if entries:
         wallet.operations.enter_all(db, entries, now)
     was = meal.state
@@ -316,18 +316,25 @@ def strike_off(
     return row.service_day_id, True
 
 
-def _reversals(db: Session, meal_id: int, account_id: int) -> list[Entry]:
-    """An entry that undoes each entry of the meal, the newest first."""
+def reversals(db: Session, meal_ids: Sequence[int], account_id: int) -> list[Entry]:
+    """An entry that undoes each entry of these meals, the newest first. The caller holds the accounts, then the meals."""
     rows = db.execute(
-        select(JournalEntry.id, JournalEntry.regie_id, LedgerAccount.kind, LedgerAccount.household_id, Posting.cents)
+        select(
+            JournalEntry.id,
+            JournalEntry.regie_id,
+            JournalEntry.unbooked_meal_id,
+            LedgerAccount.kind,
+            LedgerAccount.household_id,
+            Posting.cents,
+        )
         .join(Posting, Posting.entry_id == JournalEntry.id)
         .join(LedgerAccount, LedgerAccount.id == Posting.ledger_account_id)
-        .where(JournalEntry.unbooked_meal_id == meal_id, JournalEntry.kind != "reversal")
+        .where(JournalEntry.unbooked_meal_id.in_(meal_ids), JournalEntry.kind != "reversal")
         .order_by(JournalEntry.id.desc(), Posting.id)
     )
-    undone: dict[tuple[int, int], list[tuple[AccountRef, int]]] = {}
-    for entry_id, regie_id, kind, household_id, cents in rows:
-        undone.setdefault((entry_id, regie_id), []).append((AccountRef(kind, household_id), -cents))
+    undone: dict[tuple[int, int, int | None], list[tuple[AccountRef, int]]] = {}
+    for entry_id, regie_id, meal_id, kind, household_id, cents in rows:
+        undone.setdefault((entry_id, regie_id, meal_id), []).append((AccountRef(kind, household_id), -cents))
     return [
         Entry(
             kind="reversal",
@@ -338,7 +345,7 @@ def _reversals(db: Session, meal_id: int, account_id: int) -> list[Entry]:
             unbooked_meal_id=meal_id,
             account_id=account_id,
         )
-        for (entry_id, regie_id), postings in undone.items()
+        for (entry_id, regie_id, meal_id), postings in undone.items()
     ]
 
 

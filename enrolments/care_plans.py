@@ -119,18 +119,22 @@ def note_plan(
 
 def remove_plan(
     db: Session, commune_ids: Collection[int], household_id: int, plan_id: int, account_id: int, now: datetime
-) -> None:
-    """Take back a PAI that was noted wrongly. Raises `NotFound` out of reach, or when it is gone."""
+) -> bool:
+    """Take back a PAI that was noted wrongly; whether it was there still. Raises `NotFound` for one out of reach."""
     found = next((plan for plan in plans_of(db, commune_ids, household_id) if plan.id == plan_id), None)
     if found is None:
-        raise NotFound
+        if db.scalar(select(CarePlan.id).where(CarePlan.id == plan_id)) is not None:
+            raise NotFound
+        return False
     gone = db.execute(
         delete(CarePlan).where(CarePlan.id == plan_id).returning(CarePlan.beneficiary_id, CarePlan.commune_id)
     ).first()
-    if gone is not None:
-        facts: dict[str, object] = {"from": found.valid_from.isoformat(), "until": found.valid_until.isoformat()}
-        regie_id = _regie_of(db, gone.commune_id)
-        audit.note(db, regie_id, account_id, "pai_removed", f"beneficiary:{gone.beneficiary_id}", facts, now)
+    if gone is None:
+        return False
+    facts: dict[str, object] = {"from": found.valid_from.isoformat(), "until": found.valid_until.isoformat()}
+    regie_id = _regie_of(db, gone.commune_id)
+    audit.note(db, regie_id, account_id, "pai_removed", f"beneficiary:{gone.beneficiary_id}", facts, now)
+    return True
 
 
 def _regie_of(db: Session, commune_id: int) -> int:

@@ -85,6 +85,9 @@ class Reservation(Row):
     """As sold: a rule that changes later does not shorten it."""
     state: Mapped[str] = mapped_column(String(10))
     attendance: Mapped[str] = mapped_column(String(16), server_default=text("'expected'"))
+    attendance_at: Mapped[datetime | None]
+    attendance_by_id: Mapped[int | None] = mapped_column(Key, ForeignKey("accounts.id"))
+    """Who noted it: a clerk at the roll-call, or the family that said the child is ill."""
     cancelled_at: Mapped[datetime | None]
     cancelled_by_id: Mapped[int | None] = mapped_column(Key, ForeignKey("accounts.id"))
     call_off_id: Mapped[int | None] = mapped_column(Key, ForeignKey("call_offs.id"), index=True)
@@ -93,6 +96,7 @@ class Reservation(Row):
     __table_args__ = (
         CheckConstraint(f"state IN ({', '.join(repr(state) for state in RESERVATION_STATES)})", name="state"),
         CheckConstraint("attendance IN ('expected', 'present', 'absent_excused', 'absent')", name="attendance"),
+        CheckConstraint("(attendance_at IS NULL) = (attendance_by_id IS NULL)", name="noted"),
         CheckConstraint("cents >= 0", name="cents"),
         CheckConstraint("credit_cents >= 0", name="credit"),
         CheckConstraint("(state = 'cancelled') = (cancelled_at IS NOT NULL)", name="cancelled"),
@@ -163,6 +167,8 @@ class UnbookedMeal(Row):
     struck_at: Mapped[datetime | None]
     struck_by_id: Mapped[int | None] = mapped_column(Key, ForeignKey("accounts.id"))
     struck_reason: Mapped[str | None] = mapped_column(String(300))
+    call_off_id: Mapped[int | None] = mapped_column(Key, ForeignKey("call_offs.id"), index=True)
+    """What the town hall called off, where that is why it was struck off."""
 
     __table_args__ = (
         CheckConstraint("state IN ('due', 'paid', 'struck')", name="state"),
@@ -173,6 +179,7 @@ class UnbookedMeal(Row):
             "(struck_at IS NULL) = (struck_by_id IS NULL) AND (struck_at IS NULL) = (struck_reason IS NULL)",
             name="struck_why",
         ),
+        CheckConstraint("call_off_id IS NULL OR state = 'struck'", name="called_off"),
         Index(
             "uq_unbooked_meals_live",
             "beneficiary_id",

@@ -6,9 +6,9 @@ Callers hold the locks in the order that `shop.database.lock` names: the order's
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Insert, Integer, and_, bindparam, case, func, insert, literal_column, select, update
+from sqlalchemy import Insert, Integer, and_, bindparam, func, insert, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from catalog.models import SchoolPlace, ServiceDay
@@ -237,22 +237,31 @@ def _set_order(db: Session, order_id: int, **values: Any) -> None:
     db.execute(update(Order).where(Order.id == order_id).values(**values).execution_options(synchronize_session=False))
 
 
-def note_attendance(db: Session, service_day_id: int, reservation_ids: Sequence[int] | None, attendance: str) -> int:
-    """Note who of the booked children of a day is there, "present" or "absent"; how many were asked about. Without ids, all
-    of whom nothing is known yet. It moves no money; a child that its family has said to be ill stays excused when absent.
+SAID_BY = {"present": ("present",), "absent": ("absent", "absent_excused")}
+"""What is known of a child of whom the roll-call has nothing new to say."""
+
+
+def note_attendance(
+    db: Session,
+    service_day_id: int,
+    reservation_ids: Sequence[int] | None,
+    attendance: Literal["present", "absent"],
+    account_id: int,
+    now: datetime,
+) -> int:
+    """Note who of the booked children of a day is there; of how many that was new. Without ids, all of whom nothing is known
+    yet. It moves no money. Who noted a child first, and when, stays; one that its family has said to be ill stays excused
+    when absent.
     """
     wanted = [Reservation.service_day_id == service_day_id, Reservation.state == "confirmed"]
     if reservation_ids is None:
         wanted.append(Reservation.attendance == "expected")
     else:
-        wanted.append(Reservation.id.in_(reservation_ids))
-    value: Any = attendance
-    if attendance == "absent":
-        value = case((Reservation.attendance == "absent_excused", "absent_excused"), else_="absent")
+        wanted += [Reservation.id.in_(reservation_ids), Reservation.attendance.not_in(SAID_BY[attendance])]
     noted = db.scalars(
         update(Reservation)
         .where(*wanted)
-        .values(attendance=value)
+        .values(attendance=attendance, attendance_at=now, attendance_by_id=account_id)
         .returning(Reservation.id)
         .execution_options(synchronize_session=False)
     )

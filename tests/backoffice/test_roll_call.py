@@ -1,6 +1,6 @@
 """The roll-call at the town hall: who is there, who is there without a booking, what was noted wrongly, and the PAI."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -10,9 +10,10 @@ from sqlalchemy import select, update
 from catalog.models import Tariff
 from enrolments.models import CarePlan
 from orders.models import Reservation
+from shop.clock import StoppedClock
 from shop.models import AuditLine
 from tests.checkout.presence import MONDAY, TODAY, TUESDAY, Noon
-from tests.conftest import BooksHold, OpenSession, SignIn, Submit, as_typed
+from tests.conftest import BooksHold, CountStatements, OpenSession, SignIn, Submit, as_typed
 from tests.factory import Town
 
 TOMORROW = date(2026, 11, 20)
@@ -64,6 +65,47 @@ def test_several_are_marked_at_once_and_everybody_else_by_a_click(
     assert "1 absent" in page
     assert noon.everything() == before, "the roll-call moves no money"
     books_hold()
+
+
+def test_the_roll_call_keeps_who_noted_a_child_first_and_when(
+    noon: Noon,
+    town: Town,
+    client: FlaskClient,
+    sign_in: SignIn,
+    submit: Submit,
+    read: OpenSession,
+    clock: StoppedClock,
+) -> None:
+    ids = town.reservation_ids(town.paid_order(noon.family, noon.canteen, [TODAY]))
+    address = f"/mairie/jour/{noon.canteen.day_ids[TODAY]}/pointage"
+    noted = select(Reservation.attendance, Reservation.attendance_at, Reservation.attendance_by_id).order_by(
+        Reservation.id
+    )
+
+    def rows() -> list[tuple[object, ...]]:
+        with read() as db:
+            return [tuple(row) for row in db.execute(noted)]
+
+    cook, at = town.clerk(role="kitchen"), clock.moment
+    assert rows() == [("expected", None, None)] * 2
+    sign_in(client, cook)
+    submit(client, address, {"repas": str(ids[0]), "pointage": "presents"})
+    sign_in(client, noon.clerk)
+    clock.moment += timedelta(minutes=5)
+    submit(client, address, {"repas": list(map(str, ids)), "pointage": "presents"})
+    assert "1 enfant présent." in as_typed(client.get(address).text)
+    assert rows() == [("present", at, cook.account_id), ("present", clock.moment, noon.clerk.account_id)]
+    clock.moment += timedelta(minutes=5)
+    submit(client, address, {"repas": str(ids[0]), "pointage": "absents"})
+    assert rows()[0] == ("absent", clock.moment, noon.clerk.account_id)
+    # The history tells it: the clerk reads who, the family that it was the town hall.
+    page = as_typed(client.get(f"/mairie/repas/{ids[0]}").text)
+    assert "Pointage : absent" in page
+    assert "Jeudi 19 novembre 2026 à 8\u00a0h\u00a010, par Claire Mairie (mairie)" in page
+    sign_in(client, noon.family)
+    page = as_typed(client.get(f"/mes-reservations/repas/{ids[0]}").text)
+    assert "Jeudi 19 novembre 2026 à 8\u00a0h\u00a010, par la mairie" in page
+    assert "Claire" not in page
 
 
 def test_a_child_who_is_ill_stays_excused_when_absent(
@@ -233,14 +275,57 @@ def test_the_familys_file_tells_what_was_eaten_and_by_whom_it_was_noted(
     assert client.get(address).status_code == 404
 
 
-def test_a_call_off_says_that_meals_without_a_booking_stay(
-    noon: Noon, client: FlaskClient, sign_in: SignIn, submit: Submit
+def test_a_call_off_says_which_meals_without_a_booking_it_takes_back(
+    noon: Noon, town: Town, client: FlaskClient, sign_in: SignIn, submit: Submit, books_hold: BooksHold
 ) -> None:
+    poor = town.family(children=1)
     noon.note(TODAY)
+    noon.note(TODAY, family=poor)
     sign_in(client, noon.clerk)
-    form = {"service": noon.canteen.id, "day": str(TODAY), "school": 0, "kind": "strike", "words": "Grève."}
+    form: dict[str, Any] = {"service": noon.canteen.id, "day": str(TODAY), "school": 0, "kind": "strike", "words": "x"}
     page = as_typed(submit(client, "/mairie/annulations", form).text)
-    assert "1 repas sans réservation est noté ce jour-là" in page.replace("\u00a0", " ")
+    assert "2 repas notés sans réservation ce jour-là sont retirés." in page
+    assert "3,80\u00a0€ ne sont plus dus." in page
+    assert "3,80\u00a0€ étaient payés" in page
+    assert "se note à nouveau" not in page, "nobody is served: there is nothing to note"
+    assert "se note à nouveau" in submit(client, "/mairie/annulations", form | {"school": town.aiguilhe.school_id}).text
+    before = noon.everything()
+    seen = {"meals": 0, "families": 2, "cents": 0, "unbooked": 2, "due_cents": 380, "paid_cents": 380}
+    seen_form = form | seen | {"vu": f"{noon.canteen.id}/{TODAY}/0//False"}
+    less = submit(client, "/mairie/annulations", seen_form | {"unbooked": 1, "due_cents": 0})
+    assert less.status_code == 409
+    assert "2\u00a0repas, dont 2 sans réservation, et 3,80\u00a0€ à créditer" in as_typed(less.text)
+    assert "À confirmer" in submit(client, "/mairie/annulations", seen_form | {"unbooked": ""}).text
+    assert noon.everything() == before
+    assert submit(client, "/mairie/annulations", seen_form).status_code == 303
+    assert noon.states() == ["paid", "due"], "nothing moves before its time"
+    assert submit(client, "/mairie/annulations/1/executer").status_code == 303
+    page = as_typed(client.get("/mairie/annulations").text)
+    assert "2 repas sans réservation retirés" in page
+    assert (noon.states(), noon.balances()) == (["struck", "struck"], (5000, 0))
+    file = as_typed(client.get(f"/mairie/familles/{poor.household_id}").text)
+    assert "par Claire Mairie : x" in file
+    books_hold()
+
+
+def test_the_lists_count_who_ate_without_a_booking_apart(
+    noon: Noon, town: Town, client: FlaskClient, sign_in: SignIn, statements: CountStatements
+) -> None:
+    town.paid_order(noon.family, noon.canteen, [TODAY], noon.family.beneficiary_ids[:1])
+    cook = town.clerk(role="kitchen")
+    sign_in(client, cook)
+    with statements() as before:
+        page = as_typed(client.get(f"/mairie/jour?date={TODAY}").text)
+    assert "sans réservation" not in page
+    noon.note(TODAY, child=1)
+    noon.strike(noon.note(TODAY, family=town.family(children=1)))
+    with statements() as seen:
+        page = as_typed(client.get(f"/mairie/jour?date={TODAY}").text)
+    assert seen.count == before.count
+    assert page.count("2\u00a0repas, dont 1 sans réservation") == 2, "of the day and of the service"
+    assert "1\u00a0réservation" in page, "what takes a place"
+    sign_in(client, noon.clerk)
+    assert "2\u00a0repas, dont 1 sans réservation" in as_typed(client.get("/mairie").text)
 
 
 # --- PAI ---
@@ -266,6 +351,9 @@ def test_a_clerk_notes_and_takes_back_a_pai(
         ({"valid_until": "2026-11-18"}, "Le dernier jour vient avant le premier."),
         ({"valid_until": "2036-01-01"}, "deux ans au plus"),
         ({"valid_from": ""}, "Choisissez le premier jour"),
+        ({"valid_from": "0001-01-01", "valid_until": "0001-08-31"}, "plus de trois ans"),
+        ({"valid_from": "9998-01-01", "valid_until": "9999-12-31"}, "plus de trois ans"),
+        ({"valid_until": "9999-12-31"}, "deux ans au plus"),
     ):
         answer = submit(client, f"{page}/pai", form | change)
         assert answer.status_code == 422
@@ -288,6 +376,12 @@ def test_a_clerk_notes_and_takes_back_a_pai(
     assert "Valable" in client.get(page).text
     assert submit(client, f"/mairie/familles/{stranger.household_id}/pai/{plan.id}/retirer").status_code == 404
     assert submit(client, f"{page}/pai/{plan.id}/retirer").status_code == 303
+    assert "PAI retiré." in client.get(page).text
+    again = submit(client, f"{page}/pai/{plan.id}/retirer", follow_redirects=True)
+    assert (again.status_code, again.request.path) == (200, page)
+    assert "Ce PAI était déjà retiré : rien n’a changé." in as_typed(again.text)
+    sign_in(client, town.clerk(town.coubon))
+    assert submit(client, f"{page}/pai/{plan.id}/retirer").status_code == 404
     with read() as db:
         assert db.scalars(select(CarePlan.id)).all() == []
         actions = db.scalars(select(AuditLine.action).order_by(AuditLine.number)).all()

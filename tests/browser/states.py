@@ -7,7 +7,7 @@ The order does not matter: no state spoils another.
 import re
 import secrets
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -420,6 +420,7 @@ def _at_noon(shop: Served) -> None:
         for day_id in reversed(days):
             cents = weigh(db, day_id, enrolment.id, now).price.cents
             note_eaten(db, day_id, enrolment.id, cents, clerk_id, now)
+        _note_today(db, clerk_id, shop.clock.now())
         _make_wait(db, "craponne-sur-arzon", {"amount_due_hours": 24})
         _make_wait(db, "la-tessoualle", {"pai": True})
         db.execute(
@@ -429,6 +430,33 @@ def _at_noon(shop: Served) -> None:
         db.execute(
             update(Tariff).where(Tariff.service_id == _of_service("aiguilhe").scalar_subquery()).values(pai=True)
         )
+
+
+def _note_today(db: Session, clerk_id: int, now: datetime) -> None:
+    """A child of the best known family eats in Aiguilhe today, without a booking."""
+    day_id = db.scalars(
+        select(ServiceDay.id).where(
+            ServiceDay.service_id == _of_service("aiguilhe").scalar_subquery(), ServiceDay.day == now.date()
+        )
+    ).one()
+    booked = select(Reservation.beneficiary_id).where(
+        Reservation.service_day_id == day_id, Reservation.state.in_(("held", "confirmed"))
+    )
+    enrolment_id = db.scalars(
+        select(Enrolment.id)
+        .join(HouseholdMember, HouseholdMember.household_id == Enrolment.household_id)
+        .join(Account, Account.id == HouseholdMember.account_id)
+        .where(
+            Account.email == DUPONT,
+            Enrolment.service_id == _of_service("aiguilhe").scalar_subquery(),
+            Enrolment.state == "approved",
+            Enrolment.valid_from <= now.date(),
+            Enrolment.valid_until >= now.date(),
+            Enrolment.beneficiary_id.not_in(booked),
+        )
+    ).first()
+    assert enrolment_id is not None, "a child of this family has nothing booked today"
+    note_eaten(db, day_id, enrolment_id, weigh(db, day_id, enrolment_id, now).price.cents, clerk_id, now)
 
 
 def _make_wait(db: Session, commune: str, blocking: dict[str, object]) -> None:
@@ -1519,6 +1547,15 @@ def _plan_wrong(window: Window) -> None:
     window.button("Noter le PAI").click()
 
 
+@state("mairie-annulations-sans-reservation", CLERK)
+def _call_off_today(window: Window) -> None:
+    _call_off(window, "Le restaurant scolaire est fermé, prévoyez un repas.", day="2026-11-19")
+
+
+page("mairie-jour-sans-reservation", "/mairie/jour?date=2026-11-19", CLERK)
+page("reservations-sans-reservation", "/mes-reservations?semaine=2026-W47", COMPANY)
+page("reservations-annee-sans-reservation", "/mes-reservations?annee=2026", COMPANY)
+page("calendrier-sans-reservation", f"{AIGUILHE}?periode=semaine:2026-11-16", DUPONT)
 page("montants-dus", "/mes-credits", COMPANY)
 page("montants-dus-compte", "/mon-compte", COMPANY)
 page("montants-dus-recharger", "/recharger", COMPANY)

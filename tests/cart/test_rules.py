@@ -54,6 +54,8 @@ def child(*rights: Right, number: int = 12) -> Child:
         ({"now": DEADLINE}, "late"),
         ({"now": BEFORE}, "free"),
         ({"taken": "booked", "now": DEADLINE}, "booked"),
+        ({"taken": "eaten", "now": DEADLINE}, "eaten"),
+        ({"taken": "eaten", "day": day(is_open=False)}, "eaten"),
         ({"taken": "booked", "day": day(is_open=False)}, "booked"),
         ({"taken": "basket"}, "basket"),
         ({"taken": "basket", "has_right": False}, "basket"),
@@ -238,11 +240,11 @@ def test_one_may_wait_for_what_is_full_until_the_ordinary_deadline() -> None:
     assert may_wait("full", True, DEADLINE, BEFORE)
     assert not may_wait("full", True, DEADLINE, DEADLINE)
     assert not may_wait("full", False, DEADLINE, BEFORE)
-    for state in ("free", "surcharge", "booked", "basket", "waiting", "late", "closed", "no_tariff"):
+    for state in ("free", "surcharge", "booked", "eaten", "basket", "waiting", "late", "closed", "no_tariff"):
         assert not may_wait(state, True, DEADLINE, BEFORE)
 
 
 def test_who_waits_does_not_eat_yet() -> None:
-    whats: tuple[Taken, ...] = ("booked", "basket", "off", "offered", "waiting", "full")
+    whats: tuple[Taken, ...] = ("booked", "eaten", "basket", "off", "offered", "waiting", "full")
     meals = {Meal(number, THURSDAY): what for number, what in enumerate(whats)}
-    assert had(meals) == {Meal(0, THURSDAY), Meal(1, THURSDAY)}
+    assert had(meals) == {Meal(0, THURSDAY), Meal(1, THURSDAY), Meal(2, THURSDAY)}

@@ -181,6 +181,14 @@ PLANTS: dict[str, list[str]] = {
         "DELETE FROM audit_lines WHERE action = 'unbooked_noted'",
         "DELETE FROM audit_lines WHERE action = 'unbooked_struck'",
     ],
+    "repas sans réservation retirés par une annulation de la mairie qui n’a pas eu lieu, ou d’un autre jour": [
+        "UPDATE call_offs SET state = 'planned'",
+        "UPDATE call_offs SET picnic = true",
+        "UPDATE call_offs SET service_day_id = 1",
+        "DELETE FROM call_offs",
+        "UPDATE unbooked_meals SET state = 'due' WHERE call_off_id IS NOT NULL",
+        "UPDATE call_offs SET asked_at = '2026-01-01 00:00:00.000000'",
+    ],
     "repas sans réservation à un prix, un tarif, un service ou une régie qui ne vont pas ensemble": [
         "UPDATE unbooked_meals SET tariff_price_id = 2 WHERE id = 1",
         "UPDATE unbooked_meals SET tariff_id = 3, tariff_price_id = 3 WHERE id = 1",
@@ -306,7 +314,7 @@ PLANTS: dict[str, list[str]] = {
 def busy_town(town: Town, write: OpenSession) -> Town:
     """Two families: orders paid from the wallet, paid by card, awaited; a cancelled meal, one that is given back; an open
     basket; an outing; an audit trail. A full day: a place of the waiting list that is taken, one offered, one awaited. A
-    third family whose children ate without a booking: due, settled, struck off, paid."""
+    third family whose children ate without a booking: due, settled, struck off, paid, called off."""
     family, other = town.family(balance_cents=5000), town.family(balance_cents=2000)
     days = town.aiguilhe.canteen.open_days(town.now)
     order_id = town.paid_order(family, town.aiguilhe.canteen, days[:2])
@@ -360,6 +368,13 @@ def _eat_without_booking(town: Town, write: OpenSession, clerk_id: int) -> None:
         assert settle(db, buyer, meals[:1], 380, town.now) == 380
         _meal, fresh = note_eaten(db, second, family.enrolment_ids[1], 380, clerk_id, town.now)
         assert fresh
+    scope = Scope(canteen.day_ids[date(2026, 11, 19)], town.aiguilhe.school_id)
+    with write() as db:
+        note_eaten(db, scope.service_day_id, family.enrolment_ids[0], 380, clerk_id, town.now)
+        seen = call_off.affected(db, scope)
+        assert seen.unbooked == 1
+        strike = call_off.plan(db, Plan(scope, "strike", "Grève."), seen, clerk_id, town.now)
+        call_off.carry_out(db, strike, town.now)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from tests.factory import Family, Town, add
 from wallet.models import LedgerAccount
 
 WORDS = "Le restaurant scolaire est fermé, prévoyez un repas."
+NOTHING_UNBOOKED = {"unbooked": "0", "due_cents": "0", "paid_cents": "0"}
 
 
 class Strike:
@@ -285,7 +286,7 @@ def test_a_clerk_sees_what_it_does_confirms_and_takes_back(
     assert "À confirmer" in page.text
     assert "11,40\u00a0€" in page.text
     assert strike.is_open(), "seeing changes nothing"
-    seen: dict[str, Any] = {"meals": 3, "families": 2, "cents": 1140}
+    seen: dict[str, Any] = {"meals": 3, "families": 2, "cents": 1140} | NOTHING_UNBOOKED
     seen["vu"] = f"{strike.canteen.id}/{strike.day}/0//False"
     other = form | seen | {"day": str(strike.canteen.open_days(strike.town.now)[4])}
     assert "À confirmer" in submit(client, "/mairie/annulations", other).text, "what was not reviewed is shown first"
@@ -339,7 +340,11 @@ def test_nobody_elses_deadline_moves_because_of_a_strike(strike: Strike) -> None
         ({"class_name": "CE2"}, 422, "Choisissez aussi l’école"),
         ({"service": "999"}, 404, ""),
         ({"school": "999"}, 404, ""),
-        ({"meals": "3", "families": "2", "cents": "1", "vu": "1/2026-11-26/0//False"}, 409, "La liste a changé"),
+        (
+            NOTHING_UNBOOKED | {"meals": "3", "families": "2", "cents": "1", "vu": "1/2026-11-26/0//False"},
+            409,
+            "La liste a changé",
+        ),
     ],
 )
 def test_a_wrong_call_off_is_refused_and_kept(
@@ -477,7 +482,7 @@ def test_the_kitchen_counts_its_picnics(
         "words": "Sortie à la ferme.",
     }
     assert "Rien : les repas restent réservés" in submit(client, "/mairie/annulations", form).text
-    seen: dict[str, Any] = {"meals": 2, "families": 1, "cents": 760}
+    seen: dict[str, Any] = {"meals": 2, "families": 1, "cents": 760} | NOTHING_UNBOOKED
     other = form | seen | {"vu": f"{strike.canteen.id}/{strike.day}/{school}/ce2/False"}
     assert "À confirmer" in submit(client, "/mairie/annulations", other).text, "a strike was reviewed, not picnics"
     seen["vu"] = f"{strike.canteen.id}/{strike.day}/{school}/ce2/True"

@@ -39,6 +39,7 @@ def facts(**changes: Any) -> Facts:
         credit_cents=380,
         state="confirmed",
         attendance="expected",
+        attendance_at=None,
         cancel_deadline_at=AT + timedelta(days=5),
         cancelled_at=None,
         order_number="A-1",
@@ -56,6 +57,7 @@ def facts(**changes: Any) -> Facts:
         ordered_by=CAMILLE,
         cancelled_by=None,
         called_off_by=None,
+        attendance_by=None,
     )
     return usual._replace(**changes)
 
@@ -92,6 +94,10 @@ ENDED = {"state": "cancelled", "cancelled_at": AT + timedelta(days=1)}
         (ENDED | {"credited_cents": 380}, "Annulé | automatiquement | 3,80 € recrédités sur le porte-monnaie"),
         ({"attendance": "present"}, "Pointage : présent"),
         ({"attendance": "absent"}, "Pointage : absent"),
+        (
+            {"attendance": "absent", "attendance_at": AT + timedelta(days=7), "attendance_by": CLAIRE},
+            "Pointage : absent | la mairie",
+        ),
     ],
 )
 def test_what_happened_last(changes: dict[str, Any], told: str) -> None:
@@ -117,6 +123,10 @@ def test_what_was_called_off_says_why_and_a_clerk_reads_who() -> None:
     assert done.startswith("Annulé par la mairie | la mairie | 3,80")
     assert "Claire" not in "".join(lines(meal))
     assert "Claire Mairie (mairie)" in lines(meal, with_names=True)[3]
+    # A roll-call before the call-off is told before it, and by whom to clerks alone.
+    noted = meal._replace(attendance="present", attendance_at=AT + timedelta(hours=22), attendance_by=CLAIRE)
+    assert lines(noted)[2] == "Pointage\u00a0: présent | la mairie"
+    assert lines(noted, with_names=True)[2] == "Pointage\u00a0: présent | Claire Mairie (mairie)"
 
 
 def test_an_illness_is_told_with_its_paper_in_the_order_of_time() -> None:

@@ -67,11 +67,13 @@ def test_the_other_views_stay_where_one_is() -> None:
 
 def test_a_year_counts_each_day_by_state() -> None:
     day = date(2026, 11, 19)
-    found = months_of(year_of(TODAY), [meal(day), meal(day, child=2), meal(day, "held"), meal(day, "cancelled")])
+    found = months_of(
+        year_of(TODAY), [meal(day), meal(day, child=2), meal(day, "held"), meal(day, "cancelled"), meal(day, "due")]
+    )
     assert [month.code for month in found][:4] == ["2026-09", "2026-10", "2026-11", "2026-12"]
     assert len(found) == 12
     days = [shown for month in found for week in month.weeks for shown in week if shown is not None]
-    assert [shown[2:] for shown in days if shown.day == day] == [(2, 1, 1)]
+    assert [shown[2:] for shown in days if shown.day == day] == [(2, 1, 1, 1)]
     assert {len(week) for month in found for week in month.weeks} == {5}
     assert {shown.day for shown in days} == {
         date.fromordinal(number)
@@ -96,6 +98,8 @@ def test_totals_are_what_was_paid_less_what_came_back() -> None:
     assert [total.name for total in totals_of(meals)] == ["Louane Dupont1", "Louane Dupont2"]
     assert [total.name for total in totals_of([meal(day), meal(day, child=2, name="Théo")])] == ["Louane", "Théo"]
     assert totals_of([meal(day, "cancelled")]) == []
+    # What was eaten without a booking is a meal; what of it is due was not paid.
+    assert [total[1:] for total in totals_of([meal(day, "paid"), meal(day, "due")])] == [(2, 380)]
 
 
 def test_menus_are_shown_where_they_are_known_and_a_closed_day_says_why_once() -> None:

@@ -54,7 +54,8 @@ FIELDS = [
     *("annee", "quoi", "vu"),
     *("reponse", "rappel", "attente"),
     *("even_weeks", "holidays", "starts_on", "swap_from", "swap_until", "swap_home"),
-    *("pointage", "inscription", "centimes", "beneficiary"),
+    *("pointage", "inscription", "centimes", "beneficiary", "kind", "words", "day"),
+    *("meals", "families", "cents", "unbooked", "due_cents", "paid_cents"),
 ]
 BUTTONS = {
     "cart.choose_meals": ("aller", "cocher", "attendre"),

@@ -239,6 +239,8 @@ def test_no_line_of_a_letter_begins_or_ends_with_the_wrong_mark(
             "meal_id": world.samples["meal_id"],
             "paid": False,
             "settled": [world.samples["meal_id"]],
+            "unbooked_ids": [world.samples["meal_id"]],
+            "due_cents": 380,
         }
         letters = {kind: compose(db, facts) for kind, compose in app.extensions["shop.letters"].items()}
     assert len(letters) > 20

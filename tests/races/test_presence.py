@@ -1,4 +1,5 @@
-"""At noon: a roll-call sent twice at once, two settlements at once, the top-up's webhook twice; each with its control."""
+"""At noon: a roll-call sent twice at once, two settlements at once, the top-up's webhook twice, a day that is called off
+meanwhile; each with its control."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -7,8 +8,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from checkout import unbooked
+from checkout import books, call_off, unbooked
+from checkout.call_off import Plan, Scope
 from checkout.dues import settle
+from checkout.errors import CallOffChanged
 from checkout.place import pay_from_wallet
 from checkout.settle import Outcome
 from checkout.settle import settle as settle_payment
@@ -20,7 +23,7 @@ from tests.checkout.presence import MONDAY, TODAY, TUESDAY, Noon
 from tests.conftest import BooksHold, Cleaner, OpenSession
 from tests.factory import Town
 from tests.payments.attempts import open_top_up
-from tests.races.together import kinds_of_refusal, slow, succeeded, together, without_fences, without_locks
+from tests.races.together import kinds_of_refusal, meeting, slow, succeeded, together, without_fences, without_locks
 from wallet.models import JournalEntry
 
 pytestmark = pytest.mark.race
@@ -193,3 +196,114 @@ def test_control_without_locks_the_meal_stays_due_beside_a_full_wallet(
             together(app, [top_up, note(noon)])
         left[noon.balances()] += 1
     assert left[1000, 380] > 0, left
+
+
+# --- called off meanwhile ---
+
+
+@pytest.fixture
+def strike(noon: Noon) -> Callable[[], int]:
+    """Plan to call today off, as a clerk who has seen what is there."""
+
+    def planned() -> int:
+        scope = Scope(noon.canteen.day_ids[TODAY])
+        with noon.write() as db:
+            seen = call_off.affected(db, scope)
+            return call_off.plan(db, Plan(scope, "strike", "Grève."), seen, noon.clerk.account_id, noon.town.now)
+
+    return planned
+
+
+def carry_out(number: int) -> Callable[[], int | None]:
+    return lambda: call_off.carry_out_now(number, request_now())
+
+
+def strike_off(noon: Noon, meal: int) -> Callable[[], tuple[int, bool]]:
+    def striking() -> tuple[int, bool]:
+        with transaction() as db:
+            here = [noon.town.aiguilhe.id]
+            return unbooked.strike_off(db, here, meal, "Absent.", noon.clerk.account_id, request_now())
+
+    return striking
+
+
+def test_a_due_that_is_settled_while_the_day_is_called_off_comes_back(
+    app: Flask, noon: Noon, town: Town, strike: Callable[[], int], books_hold: BooksHold
+) -> None:
+    """The family pays, by a click or by the top-up that arrives, while the worker carries the call-off out."""
+    meals = [noon.note(), noon.note(child=1)]
+    town.top_up(noon.family, 760)
+    top_up, number = arrive(app, noon, town, 1000), strike()
+    ways: list[Callable[[], object]] = [
+        pay(noon, meals),
+        carry_out(number),
+        top_up,
+        carry_out(number),
+        pay(noon, meals),
+    ]
+    with slow(app, "UPDATE unbooked_meals"):
+        results = together(app, ways)
+    assert kinds_of_refusal(results) <= {"DuesChanged"}
+    assert Counter((results[1], results[3])) == {2: 1, None: 1}, results
+    assert (noon.balances(), noon.states()) == ((1760, 0), ["struck", "struck"])
+    books_hold()
+
+
+def test_a_clerk_who_strikes_off_meanwhile_does_it_once(
+    app: Flask,
+    noon: Noon,
+    town: Town,
+    strike: Callable[[], int],
+    read: OpenSession,
+    books_hold: BooksHold,
+) -> None:
+    town.top_up(noon.family, 380)
+    meal, _other = noon.note(), noon.note(child=1)
+    number = strike()
+    ways: list[Callable[[], object]] = [strike_off(noon, meal), carry_out(number), strike_off(noon, meal)]
+    with slow(app, "UPDATE unbooked_meals"):
+        results = together(app, ways)
+    assert len(succeeded(results)) == 3, results
+    assert (noon.balances(), noon.states()) == ((380, 0), ["struck", "struck"])
+    assert entries(read)["reversal"] == 2
+    books_hold()
+
+
+def test_a_child_noted_while_the_day_is_called_off_is_struck_off_or_refused(
+    app: Flask, town: Town, write: OpenSession, read: OpenSession, books_hold: BooksHold
+) -> None:
+    noon = Noon(town, write, read)
+    scope = Scope(noon.canteen.day_ids[TODAY])
+
+    def call_it_off() -> int | None:
+        while True:
+            try:
+                with transaction() as db:
+                    asked, seen = Plan(scope, "strike", "Grève."), call_off.affected(db, scope)
+                    number = call_off.plan(db, asked, seen, noon.clerk.account_id, request_now())
+                return call_off.carry_out_now(number, request_now())
+            except CallOffChanged:
+                continue
+
+    ways: list[Callable[[], object]] = [note(noon), call_it_off, note(noon, 1)]
+    results = together(app, ways)
+    assert kinds_of_refusal(results) <= {"CannotBeUnbooked"}
+    assert (noon.balances(), set(noon.states()) - {"struck"}) == ((0, 0), set()), results
+    books_hold()
+
+
+def test_control_without_locks_and_constraints_it_is_paid_and_taken_back_by_halves(
+    app: Flask, noon: Noon, town: Town, strike: Callable[[], int], read: OpenSession, cleaner: Cleaner
+) -> None:
+    meals = [noon.note()]
+    town.top_up(noon.family, 760)
+    number = strike()
+    # The second fence, where the family's click is the last: what is struck off is never paid.
+    fences = "unbooked_meals.ck_unbooked_meals_struck", "unbooked_meals.ck_unbooked_meals_called_off"
+    with without_fences(app, cleaner.clean, *fences):
+        with without_locks(app, begin_on_write=False), meeting(app, "INSERT INTO journal_entries"):
+            together(app, [pay(noon, meals), carry_out(number)])
+        with read() as db:
+            assert "repas sans réservation dont les écritures ne vont pas avec leur état" in {
+                finding.sentence for finding in books.check(db)
+            }
