@@ -209,6 +209,18 @@ class EatenAlready(Conflict):
         super().__init__(_("Ce repas est déjà noté, pour l’autre foyer de l’enfant. Rien n’a été noté."))
 
 
+class OtherHomesDay(Refusal):
+    """The child's other home decides on that day by the custody calendar, and can be charged."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _(
+                "D’après le calendrier de garde, ce jour est celui de l’autre foyer de l’enfant : c’est lui qui doit ce repas. "
+                "Rien n’a été noté."
+            )
+        )
+
+
 class PriceUnknown(Refusal):
     """The catalogue has no price for the meal, or several: never a price of our choosing."""
 
