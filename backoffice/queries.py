@@ -338,7 +338,7 @@ def other_homes(db: Session, commune_ids: Collection[int], members: Collection[M
 
 
 def known_homes(db: Session, commune_ids: Collection[int], household_ids: Collection[int]) -> dict[int, OtherHome]:
-    """Those of these households that these communes know, with the name of their holder. No statement where there are none."""
+    """Those of these households that these communes know, with the name of their holder. No statement for none."""
     if not household_ids:
         return {}
     known = (

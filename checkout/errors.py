@@ -215,8 +215,8 @@ class OtherHomesDay(Refusal):
     def __init__(self) -> None:
         super().__init__(
             _(
-                "D’après le calendrier de garde, ce jour est celui de l’autre foyer de l’enfant : c’est lui qui doit ce repas. "
-                "Rien n’a été noté."
+                "D’après le calendrier de garde, ce jour est celui de l’autre foyer de l’enfant : c’est lui qui doit ce "
+                "repas. Rien n’a été noté."
             )
         )
 

@@ -21,7 +21,7 @@ from checkout import place
 from checkout.errors import NothingLeft, TotalChanged
 from checkout.place import Buyer
 from checkout.reminders import queries
-from checkout.reminders.models import KINDS, MutedReminder, QuietWeek, Reminder
+from checkout.reminders.models import KINDS, MutedReminder, PatternChange, QuietWeek, Reminder
 from checkout.reminders.queries import WeekLink
 from orders.models import Order
 from shop.database import insert_missing, lock
@@ -144,6 +144,24 @@ def say_nothing(db: Session, token: str, now: datetime) -> None:
     insert_missing(db, QuietWeek, {"household_id": link.household_id, "monday": link.monday, "said_at": now})
     reminder.answer = "nothing"
     db.flush()
+
+
+def note_other_days(
+    db: Session, household_id: int, child_ids: Collection[int], service_id: int, first: date, now: datetime
+) -> None:
+    """Remember that from a day on these children eat at the service on other days or not at all: nobody is reminded of what
+    was usual before, until new days have become so."""
+    rows = [
+        {
+            "household_id": household_id,
+            "beneficiary_id": child_id,
+            "service_id": service_id,
+            "first_day": first,
+            "said_at": now,
+        }
+        for child_id in sorted(child_ids)
+    ]
+    insert_missing(db, PatternChange, rows)
 
 
 def mute(db: Session, account_id: int, kind: str, now: datetime) -> None:

@@ -157,8 +157,8 @@ def test_a_calendar_agreed_between_the_page_and_the_click_is_followed(homes: Hom
             update(CustodyCalendar).values(even_home_id=homes.odd.household_id, odd_home_id=homes.even.household_id)
         )
     before = homes.everything()
+    day_id, number = homes.canteen.day_ids[ODD], homes.enrolment(homes.odd)
     with pytest.raises(OtherHomesDay), homes.write() as db:
-        day_id, number = homes.canteen.day_ids[ODD], homes.enrolment(homes.odd)
         note_eaten(db, day_id, number, 380, homes.clerk.account_id, homes.town.now)
     assert homes.everything() == before
 
