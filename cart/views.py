@@ -38,6 +38,7 @@ from cart.rules import (
     day_state,
     had,
     lacking_words,
+    leave_to_the_first,
     monday_of,
     price_of,
     read_meal,
@@ -403,6 +404,7 @@ def _tick(choice: Choice, bulk: str, before: set[Meal]) -> list[str]:
     else:
         return []
     free = {meal for meal in meant if choice.is_free(meal)}
+    free = leave_to_the_first(free, choice.ticked, choice.days, choice.now)
     # A week's button works as it does with JavaScript: all ticked already means untick.
     if what == "semaine" and free <= choice.ticked:
         choice.ticked -= free

@@ -390,7 +390,7 @@ def _is_done(plan: Change, seen: Seen) -> bool:
 
 
 UNAVAILABLE: tuple[CellState, ...] = (
-    *("full", "waiting", "late", "closed", "no_tariff", "pai", "booked", "surcharge", "freed"),
+    *("full", "waiting", "late", "closed", "no_tariff", "spoken", "pai", "booked", "surcharge", "freed"),
     *("there", "away", "away_booked"),
 )
 """States of which `why_not` says why a meal that was to be added is not."""

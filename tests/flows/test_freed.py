@@ -1,5 +1,6 @@
 """A meal that is given back: due until another family has paid for it, then cancelled, credited in full and told."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -400,12 +401,23 @@ def test_two_children_ticked_for_one_freed_meal(
     meals = [f"{child}.{canteen.day}" for child in canteen.taker.beneficiary_ids]
     answer = submit(client, canteen.address, {"ajouter": "1", "repas": meals})
     assert answer.status_code == 422
-    assert "il n’y a plus de repas rendu ce jour-là" in answer.text
+    assert "il ne reste qu’un repas rendu ce jour-là, pour Louane. Décochez l’un des deux." in as_typed(answer.text)
+    every = submit(client, f"{canteen.address}?periode=semaine:{canteen.day}", {"cocher": "tout"}).text
+    assert len(re.findall(f'value="\\d+.{canteen.day}"[^>]* checked', every)) == 1
+    assert "1 repas : pas assez de repas rendus" in as_typed(every)
     assert submit(client, canteen.address, {"ajouter": "1", "repas": meals[:1]}).status_code == 303
     # What is in the basket takes the one that there is.
     page = client.get(canteen.address).text
     assert "repas rendu disponible" not in page
     assert page.count(">Panier</span>") == 1
+    assert page.count("Repas rendu : au panier pour un autre enfant") == 1
+    gone = "le dernier repas rendu ce jour-là est dans votre panier, pour Louane."
+    before = canteen.moved()
+    answer = submit(client, canteen.address, {"ajouter": "1", "repas": meals[1:]})
+    assert answer.status_code == 422
+    assert gone in as_typed(answer.text)
+    assert "il fallait réserver" not in answer.text
+    assert canteen.moved() == before
     assert submit(client, canteen.address, {"ajouter": "1", "repas": meals[:1]}).status_code == 303
     books_hold()
 
