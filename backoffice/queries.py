@@ -850,7 +850,7 @@ def candidates(db: Session, commune_ids: Collection[int], head: DayHead, typed: 
     found = []
     for *facts, household_id, child_id in rows:
         home_id = deciding.get((household_id, child_id))
-        found.append(Candidate(*facts, home_id, homes.get(home_id or 0)))
+        found.append(Candidate._make((*facts, home_id, homes.get(home_id or 0))))
     return found
 
 

@@ -397,7 +397,7 @@ def choose(
     return lines, problems
 
 
-def _too_few_given(who: str, day: date, others: Sequence[str]) -> str:
+def _too_few_given(who: str, day: date, others: list[str]) -> str:
     """Of several children who want what other families have given back, one finds no more of it; the others come first."""
     return ngettext(
         "%(who)s, %(day)s : il ne reste qu’un repas rendu ce jour-là, pour %(others)s. Décochez l’un des deux.",

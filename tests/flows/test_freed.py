@@ -718,7 +718,8 @@ def schools(canteen: Canteen) -> Schools:
 def at_schools(canteen: Canteen) -> dict[int, int]:
     """How many places each school's pupils take."""
     with canteen.read() as db:
-        return dict(map(tuple, db.execute(select(SchoolPlace.school_id, SchoolPlace.booked_count))))
+        rows = db.execute(select(SchoolPlace.school_id, SchoolPlace.booked_count))
+        return {school_id: int(count) for school_id, count in rows}
 
 
 def test_a_child_of_a_full_school_takes_the_place_at_the_givers(

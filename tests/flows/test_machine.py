@@ -822,7 +822,8 @@ class Walk(RuleBasedStateMachine):
         theirs = {child.id: child for child in found[2]}
         ticked = Ticked(self.children[meal[0]], self.days[meal[1]])
         cart.waiting.join(db, who.household_id, who.account_id, self.canteen.id, theirs, ticked, now)
-        return db.scalars(select(WaitingEntry.id).order_by(WaitingEntry.id.desc()).limit(1)).one()
+        number: int = db.scalars(select(WaitingEntry.id).order_by(WaitingEntry.id.desc()).limit(1)).one()
+        return number
 
     @precondition(lambda self: self.live)
     @rule(which=some, some_time=st.sampled_from([0, 0, 60 * 23, 60 * 25]), takes=st.booleans())
@@ -1205,7 +1206,7 @@ def test_any_walk_keeps_the_books(app: Flask, cleaner: Cleaner) -> None:
     run_state_machine_as_test(
         Here,
         settings=settings(
-            max_examples=int(os.environ.get("WALKS", "120" if sqlite else "40")),
+            max_examples=int(os.environ.get("WALKS", "100" if sqlite else "35")),
             stateful_step_count=int(os.environ.get("WALK_STEPS", "30" if sqlite else "25")),
             deadline=None,
             database=None,

@@ -49,7 +49,8 @@ class Homes:
 
     def noted(self) -> list[tuple[int, str]]:
         with self.read() as db:
-            return [tuple(row) for row in db.execute(select(UnbookedMeal.household_id, UnbookedMeal.state))]
+            rows = db.execute(select(UnbookedMeal.household_id, UnbookedMeal.state))
+            return [(household_id, state) for household_id, state in rows]
 
     def everything(self) -> list[Any]:
         with self.read() as db:
