@@ -917,6 +917,14 @@ def schools_of(db: Session, commune_ids: Collection[int]) -> list[tuple[int, str
     return [(key, name) for key, name in rows]
 
 
+def has_class(db: Session, school_id: int | None, name: str) -> bool:
+    """Whether any child goes to a class of that name at the school."""
+    query = select(Beneficiary.id).where(
+        Beneficiary.school_id == school_id, func.lower(func.trim(Beneficiary.class_name)) == func.lower(name)
+    )
+    return db.scalars(query.limit(1)).first() is not None
+
+
 def day_of(db: Session, commune_ids: Collection[int], service_id: int, day: date) -> int | None:
     """The number of a service's day in these communes, if it is one."""
     return db.scalar(

@@ -392,7 +392,7 @@ def test_what_has_changed_meanwhile_is_said_and_nothing_moves(
     match what:
         case "price":
             town.change_price(canteen, 400)
-            status, words = 409, "Le total a changé"
+            status, words = 409, "voici ce que ce lien réserve maintenant."
         case "all booked":
             town.paid_order(regular, canteen, [MONDAY, MONDAY + timedelta(days=1)])
             status, words = 409, "Il ne reste rien à réserver"

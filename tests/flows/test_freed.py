@@ -590,6 +590,22 @@ def test_another_total_than_the_one_seen_takes_nothing(canteen: Canteen, books_h
     books_hold()
 
 
+def test_a_meal_that_was_taken_over_is_said_to_be(
+    canteen: Canteen, client: FlaskClient, sign_in: SignIn, submit: Submit
+) -> None:
+    canteen.give()
+    canteen.pay(canteen.basket())
+    sign_in(client, canteen.giver)
+    taken = "Une autre famille a repris ce repas : vous en avez été crédité, et votre enfant n’est plus attendu."
+    page = as_typed(client.get(f"/mes-reservations/rendre?repas={canteen.meal}").text)
+    assert taken in page
+    assert "n’est pas réservé" not in page
+    before = canteen.moved()
+    answer = submit(client, "/mes-reservations/rendre", {"repas": canteen.meal})
+    assert (answer.status_code, taken in as_typed(answer.text)) == (422, True)
+    assert canteen.moved() == before
+
+
 # --- a child of two homes ---
 
 
