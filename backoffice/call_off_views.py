@@ -115,7 +115,10 @@ def _scope(db: Session, form: CallOffForm) -> Scope:
         day_id = queries.day_of(db, here, form.service.data, day)
     if day_id is None:
         raise Refusal(_("Ce service ne sert pas ce jour-là, ou ce jour est passé."))
-    return Scope(day_id, school_id, form.class_name.data or None)
+    name = form.class_name.data or None
+    if name is not None and not queries.has_class(db, school_id, name):
+        raise Refusal(_("La classe « %(name)s » n’existe pas dans cette école : vérifiez son nom.", name=name))
+    return Scope(day_id, school_id, name)
 
 
 @blueprint.post("/annulations/<int:call_off_id>/retirer")

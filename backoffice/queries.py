@@ -19,6 +19,7 @@ from cart.models import WaitingEntry
 from cart.queries import concerns, takes_picnic
 from catalog.models import CallOff, Commune, School, Service, ServiceDay, Tariff
 from enrolments.models import Enrolment
+from homes.queries import homes_on
 from orders.models import Reservation, UnbookedMeal
 from shop.clock import paris_day
 from shop.errors import NotFound
@@ -331,8 +332,14 @@ class OtherHome(NamedTuple):
 
 def other_homes(db: Session, commune_ids: Collection[int], members: Collection[Member]) -> dict[int, OtherHome]:
     """The other homes of these children that these communes know, by household. A statement where there is such a child."""
-    ids = {member.other_household_id for member in members if member.other_household_id is not None}
-    if not ids:
+    return known_homes(
+        db, commune_ids, {member.other_household_id for member in members if member.other_household_id is not None}
+    )
+
+
+def known_homes(db: Session, commune_ids: Collection[int], household_ids: Collection[int]) -> dict[int, OtherHome]:
+    """Those of these households that these communes know, with the name of their holder. No statement for none."""
+    if not household_ids:
         return {}
     known = (
         select(Enrolment.household_id)
@@ -343,7 +350,7 @@ def other_homes(db: Session, commune_ids: Collection[int], members: Collection[M
         select(HouseholdMember.household_id, Account.first_name + " " + Account.last_name)
         .join(Account, Account.id == HouseholdMember.account_id)
         .where(
-            HouseholdMember.household_id.in_(sorted(ids)),
+            HouseholdMember.household_id.in_(sorted(household_ids)),
             HouseholdMember.role == "holder",
             HouseholdMember.household_id.in_(known),
         )
@@ -769,11 +776,19 @@ class Candidate(NamedTuple):
     class_name: str | None
     tariff_label: str
     family: str
+    """The name of its holder."""
+    two_homes: bool
+    home_id: int | None = None
+    """Of a child of two homes: the household whose day it is, where both have agreed on that."""
+    home: OtherHome | None = None
+    """The same, where these communes know it."""
 
 
-def candidates(db: Session, service_day_id: int, typed: str) -> list[Candidate]:
+def candidates(db: Session, commune_ids: Collection[int], head: DayHead, typed: str) -> list[Candidate]:
     """Children with an approved enrolment at the service for that day and neither a booking nor a meal on it, by name: those
-    in whose name, or whose family's, every word of `typed` stands. At most `SEARCH_LIMIT`. For a day within reach."""
+    in whose name, or whose family's, every word of `typed` stands. At most `SEARCH_LIMIT`. For a day within reach. One
+    statement; up to five more where a child has two homes."""
+    other = aliased(HouseholdBeneficiary)
     booked = (
         select(Reservation.id)
         .where(
@@ -800,6 +815,16 @@ def candidates(db: Session, service_day_id: int, typed: str) -> list[Candidate]:
             Beneficiary.class_name,
             Tariff.label,
             Account.first_name + " " + Account.last_name,
+            select(other.id)
+            .where(
+                other.beneficiary_id == Enrolment.beneficiary_id,
+                other.household_id != Enrolment.household_id,
+                other.archived_at.is_(None),
+            )
+            .exists()
+            .label("two_homes"),
+            Enrolment.household_id,
+            Enrolment.beneficiary_id,
         )
         .select_from(Enrolment)
         .join(
@@ -825,15 +850,21 @@ def candidates(db: Session, service_day_id: int, typed: str) -> list[Candidate]:
             and_(HouseholdMember.household_id == Enrolment.household_id, HouseholdMember.role == "holder"),
         )
         .join(Account, Account.id == HouseholdMember.account_id)
-        .where(ServiceDay.id == service_day_id, Enrolment.state == "approved", ~booked, ~eaten)
+        .where(ServiceDay.id == head.service_day_id, Enrolment.state == "approved", ~booked, ~eaten)
     )
     for word in words_of(typed):
         folded = f"%{escape_like(word.folded)}%"
         query = query.where(
             or_(Beneficiary.search_text.like(folded, escape="\\"), Account.search_text.like(folded, escape="\\"))
         )
-    rows = db.execute(query.order_by(Beneficiary.search_text, Enrolment.id).limit(SEARCH_LIMIT))
-    return [Candidate._make(row) for row in rows]
+    rows = db.execute(query.order_by(Beneficiary.search_text, Enrolment.id).limit(SEARCH_LIMIT)).all()
+    deciding = homes_on(db, [(row.household_id, row.beneficiary_id) for row in rows if row.two_homes], head.day)
+    homes = known_homes(db, commune_ids, set(filter(None, deciding.values())))
+    found = []
+    for *facts, household_id, child_id in rows:
+        home_id = deciding.get((household_id, child_id))
+        found.append(Candidate._make((*facts, home_id, homes.get(home_id or 0))))
+    return found
 
 
 class Headcount(NamedTuple):
@@ -908,6 +939,14 @@ def schools_of(db: Session, commune_ids: Collection[int]) -> list[tuple[int, str
         select(School.id, School.name).where(School.commune_id.in_(commune_ids)).order_by(School.name, School.id)
     )
     return [(key, name) for key, name in rows]
+
+
+def has_class(db: Session, school_id: int | None, name: str) -> bool:
+    """Whether any child goes to a class of that name at the school."""
+    query = select(Beneficiary.id).where(
+        Beneficiary.school_id == school_id, func.lower(func.trim(Beneficiary.class_name)) == func.lower(name)
+    )
+    return db.scalars(query.limit(1)).first() is not None
 
 
 def day_of(db: Session, commune_ids: Collection[int], service_id: int, day: date) -> int | None:

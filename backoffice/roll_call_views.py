@@ -118,13 +118,14 @@ def _search(service_day_id: int, refused: str = "") -> str:
     with reading() as db:
         reach = reach_for(db, "charge")
         head = _day(db, reach, "charge", service_day_id)
-        found = queries.candidates(db, service_day_id, typed)
+        found = queries.candidates(db, reach.communes("charge"), head, typed)
     return render_template(
         "backoffice/unbooked.html",
         reach=reach,
         head=head,
         typed=typed,
         found=found,
+        whose_day=rules.whose_day,
         limit=queries.SEARCH_LIMIT,
         refused=refused,
     )
@@ -132,11 +133,14 @@ def _search(service_day_id: int, refused: str = "") -> str:
 
 def _confirm(service_day_id: int, enrolment_id: int, refusal: Refusal | None = None) -> Answer:
     weighed: Weighed | None = None
+    homes: dict[int, queries.OtherHome] = {}
     with reading() as db:
         reach = reach_for(db, "charge")
         head = _day(db, reach, "charge", service_day_id)
         try:
             weighed = unbooked.weigh(db, service_day_id, enrolment_id, request_now())
+            ids = {weighed.household_id, weighed.home_id or weighed.household_id}
+            homes = queries.known_homes(db, reach.communes("charge"), ids)
         except NotFound:
             raise
         except Refusal as no:
@@ -144,7 +148,16 @@ def _confirm(service_day_id: int, enrolment_id: int, refusal: Refusal | None = N
     refused, status = (refusal.sentence, refusal.status) if refusal else ("", 200)
     if weighed is None:
         return _search(service_day_id, refused), status
-    page = render_template("backoffice/unbooked_confirm.html", reach=reach, head=head, weighed=weighed, refused=refused)
+    page = render_template(
+        "backoffice/unbooked_confirm.html",
+        reach=reach,
+        head=head,
+        weighed=weighed,
+        charged=homes.get(weighed.household_id),
+        home=homes.get(weighed.home_id or 0),
+        whose_day=rules.whose_day,
+        refused=refused,
+    )
     return page, status
 
 

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Literal, NamedTuple
 
 from shop.french import fold
+from shop.words import gettext as _
 
 What = Literal["requests", "decide", "families", "day", "tariffs", "call_off", "roll_call", "charge"]
 
@@ -50,6 +51,18 @@ class Reach:
         """The name of her commune, or nothing when she has several."""
         names = {post.commune_name for post in self.posts}
         return names.pop() if len(names) == 1 else ""
+
+
+def whose_day(home_id: int | None, name: str | None) -> str:
+    """Of a child of two homes, whose day it is: the household by the custody calendar, if it says one, and the name under
+    which the town hall knows it, if it does."""
+    if home_id is None:
+        return _("L’enfant a deux foyers, et leur calendrier de garde ne dit rien de ce jour.")
+    if name is None:
+        return _("L’enfant a deux foyers : d’après le calendrier de garde, ce jour est celui de l’autre foyer.")
+    return _(
+        "L’enfant a deux foyers : d’après le calendrier de garde, ce jour est celui du foyer de %(who)s.", who=name
+    )
 
 
 def waiting_days(since: date, today: date) -> int:

@@ -548,7 +548,7 @@ def _days_and_taken(
     taken: dict[Meal, Taken] = {}
     for row in rows:
         *facts, child_id, place = row
-        day = Day._make(facts)
+        day = Day(*facts)
         days[day.day] = day
         if child_id is not None:
             meal = Meal(child_id, day.day)
@@ -556,7 +556,8 @@ def _days_and_taken(
     for meal, what in taken.items():
         # What is in the basket takes what was given back first.
         if what == "basket" and days[meal.day].freed:
-            days[meal.day] = days[meal.day]._replace(freed=days[meal.day].freed - 1)
+            day = days[meal.day]
+            days[meal.day] = day._replace(freed=day.freed - 1, spoken_for=(*day.spoken_for, meal.beneficiary_id))
             taken[meal] = "freed"
     return days, with_homes(taken, days, homes, household_id) if homes else taken
 

@@ -10,9 +10,10 @@ from cart.quotes import Quote, Terms, as_freed, quote, says
 from catalog.rules.policies import Blocking
 from catalog.rules.prices import Grid
 from homes.rules import Custody
-from shop.french import day_long, day_plain, moment, plural
+from shop.french import day_long, day_plain, listing, moment, plural
 from shop.money import format_euros
 from shop.words import gettext as _
+from shop.words import ngettext
 
 CellState = Literal[
     "free",
@@ -27,6 +28,7 @@ CellState = Literal[
     "waiting",
     "full",
     "late",
+    "spoken",
     "closed",
     "no_tariff",
     "pai",
@@ -50,6 +52,8 @@ class Day(NamedTuple):
     freed_deadline_at: datetime | None = None
     freed: int = 0
     """How many meals other families have given back, beside those that the family's own basket takes."""
+    spoken_for: tuple[int, ...] = ()
+    """The family's children for whom its basket takes one of them."""
 
 
 Spans = Sequence[tuple[date, date]]
@@ -153,7 +157,8 @@ HAD: tuple[Taken, ...] = ("booked", "eaten", "basket", "freed", "there", "away_b
 """What makes a child of the family one who eats that day, whoever pays."""
 
 
-DayState = Literal["free", "surcharge", "freed", "full", "late", "closed"]
+DayState = Literal["free", "surcharge", "freed", "full", "late", "spoken", "closed"]
+"""`spoken`: too late, but for what other families have given back, and that is in the family's basket for another child."""
 BOOKABLE: tuple[CellState, ...] = ("free", "surcharge", "freed")
 """A meal that can be had: in time, at the late price, or because another family has given it back."""
 Stage = Literal["in_time", "freed", "late", "over"]
@@ -214,7 +219,7 @@ def day_state(day: Day, now: datetime) -> DayState:
         return "closed"
     stage = stage_of(day, now)
     if stage == "over":
-        return "late"
+        return "spoken" if day.spoken_for and stage_of(day, now, len(day.spoken_for)) == "freed" else "late"
     if stage == "freed":
         # Its place is taken already, by the meal that was given back.
         return "freed"
@@ -240,7 +245,7 @@ def cell_state(day: DayState, lacking: Literal["no_tariff", "pai"] | None, taken
         return taken
     if taken == "freed":
         return "basket"
-    if day == "late":
+    if day in ("late", "spoken"):
         return day
     if taken == "basket":
         return taken
@@ -266,9 +271,15 @@ def can_be_had(child: Child, day: Day, taken: Mapping[Meal, Taken], now: datetim
     return cell_state(day_state(day, now), lacking, taken.get(Meal(child.id, day.day))) in BOOKABLE
 
 
-def why_not(state: CellState, child_name: str, day: Day, ended: date | None = None) -> str:
+def why_not(
+    state: CellState,
+    child_name: str,
+    day: Day,
+    ended: date | None = None,
+    children: Mapping[int, Child] | None = None,
+) -> str:
     """The sentence for a meal that cannot be added, with what to do about it where something can be done. `ended` is the last
-    day of the child's right, where it is known."""
+    day of the child's right, where it is known; `children` name the others of the family."""
     facts = {"who": child_name, "day": day_long(day.day), "why": day.closed_reason or _("annulé par la mairie")}
     match state:
         case "booked":
@@ -290,6 +301,15 @@ def why_not(state: CellState, child_name: str, day: Day, ended: date | None = No
                 "%(who)s, %(day)s : il fallait réserver avant le %(until)s.",
                 **facts,
                 until=moment(day.late_deadline_at or day.book_deadline_at),
+            )
+        case "spoken":
+            others = [children[key].first_name for key in day.spoken_for if children and key in children]
+            return ngettext(
+                "%(who)s, %(day)s : le dernier repas rendu ce jour-là est dans votre panier, pour %(others)s.",
+                "%(who)s, %(day)s : les %(count)s derniers repas rendus ce jour-là sont dans votre panier, pour %(others)s.",
+                len(day.spoken_for),
+                **facts,
+                others=listing(others) if len(others) == len(day.spoken_for) else _("vos autres enfants"),
             )
         case "full":
             return _("%(who)s, %(day)s : il n’y a plus de place.", **facts)
@@ -352,7 +372,7 @@ def choose(
 ) -> tuple[list[Line], list[str]]:
     """The lines for what was ticked, and a sentence for each meal that cannot be had. A meal already there is skipped."""
     eating = who_eats((meals := set(meals)) | had(taken))
-    days, given = dict(days), set[date]()
+    days, given = dict(days), defaultdict[date, list[str]](list)
     lines: list[Line] = []
     problems: list[str] = []
     for meal in sorted(meals, key=lambda meal: (meal.day, meal.beneficiary_id)):
@@ -369,18 +389,46 @@ def choose(
             continue
         if state not in BOOKABLE or right is None:
             problems.append(
-                _("%(who)s, %(day)s : il n’y a plus de repas rendu ce jour-là.", who=child.name, day=day_long(meal.day))
-                if state == "late" and meal.day in given
-                else why_not(state, child.name, day, child.ended)
+                _too_few_given(child.name, meal.day, given[meal.day])
+                if state in ("late", "spoken") and meal.day in given
+                else why_not(state, child.name, day, child.ended, children)
             )
             continue
         price = price_of(right, terms, meal, eating, state == "surcharge")
         if state == "freed":
             price = as_freed(price)
             days[meal.day] = day._replace(freed=day.freed - 1)
-            given.add(meal.day)
+            given[meal.day].append(child.first_name)
         lines.append(Line(child.id, day.id, right.tariff_id, right.price_id, *price))
     return lines, problems
+
+
+def _too_few_given(who: str, day: date, others: list[str]) -> str:
+    """Of several children who want what other families have given back, one finds no more of it; the others come first."""
+    return ngettext(
+        "%(who)s, %(day)s : il ne reste qu’un repas rendu ce jour-là, pour %(others)s. Décochez l’un des deux.",
+        "%(who)s, %(day)s : il ne reste que %(count)s repas rendus ce jour-là, pour %(others)s. Décochez l’un d’eux.",
+        len(others),
+        who=who,
+        day=day_long(day),
+        others=listing(others),
+    )
+
+
+def leave_to_the_first(
+    meals: Iterable[Meal], wanted: Collection[Meal], days: Mapping[date, Day], now: datetime
+) -> set[Meal]:
+    """Those of these meals that can be had together with those that are `wanted` already: what other families have given back
+    goes to as many children as there are such meals, the first ones first."""
+    found: set[Meal] = set()
+    left = {day.day: day.freed - sum(meal.day == day.day for meal in wanted) for day in days.values() if day.freed}
+    for meal in sorted(meals, key=lambda meal: (meal.day, meal.beneficiary_id)):
+        if meal.day in left and meal not in wanted and stage_of(days[meal.day], now) == "freed":
+            if left[meal.day] <= 0:
+                continue
+            left[meal.day] -= 1
+        found.add(meal)
+    return found
 
 
 def with_homes(
@@ -552,6 +600,8 @@ _SKIPPED: Mapping[CellState, str] = {
     "full": _("complet"),
     "waiting": _("sur la liste d’attente"),
     "late": _("hors délai"),
+    "spoken": _("le repas rendu est dans le panier pour un autre enfant"),
+    "freed": _("pas assez de repas rendus"),
     "no_tariff": _("non inscrit ce jour-là"),
     "pai": _("PAI attendu par la mairie"),
 }

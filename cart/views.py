@@ -38,6 +38,7 @@ from cart.rules import (
     day_state,
     had,
     lacking_words,
+    leave_to_the_first,
     monday_of,
     price_of,
     read_meal,
@@ -56,7 +57,7 @@ from shop.french import day_long, day_plain, listing, plural
 from shop.statements import Rows
 from shop.web import whole_number
 from shop.words import gettext as _
-from shop.words import ngettext
+from shop.words import ngettext, of_service
 
 blueprint = Blueprint("cart", __name__)
 LONGEST_CODE = 20
@@ -230,7 +231,7 @@ def _page(
         weekdays=[(number, words) for number, words in grid.WEEKDAYS if str(number) in choice.place.weekdays],
         holidays_end=choice.holidays_end,
         year_end=choice.year_end,
-        left_out=left_out,
+        left_out=[of_service(words, choice.place.kind) for words in left_out],
         chosen_children=request.form.getlist("enfants"),
         chosen_weekdays=request.form.getlist("jours"),
         chosen_weeks=request.form.get("semaines", ""),
@@ -246,10 +247,10 @@ def _page(
             for meal, what in sorted(choice.taken.items(), key=lambda pair: pair[0].day)
             if what == "offered" and meal.beneficiary_id in choice.children
         ],
-        problems=problems,
+        problems=[of_service(words, choice.place.kind) for words in problems],
         to_basket=to_basket,
         kept=kept,
-        lost=lost,
+        lost=[of_service(words, choice.place.kind) for words in lost],
         two_homes=any(child.shared for child in choice.children.values()),
         waits=choice.waits,
         papers=choice.papers,
@@ -403,6 +404,7 @@ def _tick(choice: Choice, bulk: str, before: set[Meal]) -> list[str]:
     else:
         return []
     free = {meal for meal in meant if choice.is_free(meal)}
+    free = leave_to_the_first(free, choice.ticked, choice.days, choice.now)
     # A week's button works as it does with JavaScript: all ticked already means untick.
     if what == "semaine" and free <= choice.ticked:
         choice.ticked -= free
@@ -464,5 +466,5 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
             operations.add_lines(db, basket, lines)
             if any(asks_who_eats(right.grid) for child in children.values() for right in child.rights):
                 follow_who_eats(db, household_id, now)
-    flash(_("%(meals)s dans votre panier.", meals=plural(len(ticked), "repas")), "ok")
+    flash(of_service(_("%(meals)s dans votre panier.", meals=plural(len(ticked), "repas")), place.kind), "ok")
     return redirect(url_for("checkout.basket"), 303)

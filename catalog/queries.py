@@ -30,6 +30,7 @@ from catalog.rules.prices import amount_words, read_grid, row_words
 from catalog.town import HolidayEntry, SchoolCalendar, SchoolYearEntry
 from shop.errors import NotFound
 from shop.words import gettext as _
+from shop.words import of_service
 
 MENU_DAYS = 14
 """How far ahead menus and deadlines are shown."""
@@ -359,7 +360,11 @@ def _rules(row: Any, weekdays: Sequence[int], limited: bool) -> tuple[RuleCard, 
     rules = read_rules(row.book_rule, row.cancel_rule, row.policies)
     weeks = (usual_week(rules.booking, weekdays), usual_week(rules.cancel, weekdays))
     return tuple(
-        RuleCard(title, tuple(words), tuple(weeks[place]) if place < len(weeks) else ())
+        RuleCard(
+            of_service(title, row.kind),
+            tuple(of_service(sentence, row.kind) for sentence in words),
+            tuple(weeks[place]) if place < len(weeks) else (),
+        )
         for place, (title, words) in enumerate(all_sentences(rules, limited))
     )
 

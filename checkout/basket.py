@@ -10,6 +10,7 @@ from cart.rules import Stage, stages_of
 from checkout.rules import Problem, find_problems, is_kept, why_waiting
 from shop.french import day_long, day_plain, listing, month_name
 from shop.words import gettext as _
+from shop.words import of_service
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
                 meal.line_id,
                 f"{who}, {day_long(meal.day)}",
                 meal.quoted_cents,
-                problems.get(meal.line_id),
+                _said(problems.get(meal.line_id), meal.kind),
                 meal.kept_until if is_kept(meal, now) else None,
             )
         )
@@ -182,6 +183,10 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
         min(_limit(meal, stages[meal.line_id]) for meal in meals),
         None if completing else why_waiting(meals),
     )
+
+
+def _said(problem: Problem | None, kind: str) -> Problem | None:
+    return problem and problem._replace(sentence=of_service(problem.sentence, kind))
 
 
 def _limit(meal: BasketMeal, stage: Stage) -> datetime:

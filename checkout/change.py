@@ -42,6 +42,7 @@ from catalog.models import ServiceDay
 from checkout.cancel import cancel_reservations
 from checkout.errors import CannotCancel, ChangeMoved, NothingToChange
 from checkout.place import Buyer
+from checkout.reminders.operations import note_other_days
 from checkout.rules import why_not_cancelled
 from orders.models import Reservation
 from shop.clock import paris_day
@@ -336,10 +337,13 @@ class Done(NamedTuple):
     credit_cents: int
     removed: int
     added: int
+    stopped: bool
+    """Whether the children eat no more from then on."""
 
 
 def change_from(db: Session, buyer: Buyer, wish: Wish, seen: Seen, now: datetime) -> Done | None:
-    """Cancel, credit and fill the basket, all of it or nothing; what was done, or nothing when it was done already.
+    """Cancel, credit and fill the basket, all of it or nothing; what was done, or nothing when it was done already. From that
+    day on nobody is reminded of the days that were usual before; stopping does so even where nothing is booked.
 
     Raises what `plan_change` does, `NothingToChange`, `PaymentUnderWay`, `TooManyMeals`, and `ChangeMoved` with a sentence
     for each difference when this is not what the family saw.
@@ -352,7 +356,7 @@ def change_from(db: Session, buyer: Buyer, wish: Wish, seen: Seen, now: datetime
         if _is_done(plan, seen):
             return None
         raise ChangeMoved(differences(plan, seen))
-    if not seen:
+    if not seen and wish.pattern is not None:
         raise NothingToChange
     if plan.removed:
         cart.operations.remove_lines(db, buyer.household_id, list(plan.removed.values()), now)
@@ -366,8 +370,10 @@ def change_from(db: Session, buyer: Buyer, wish: Wish, seen: Seen, now: datetime
     if plan.added:
         left = basket._replace(lines=basket.lines - len(plan.removed))
         cart.operations.add_lines(db, left, [meal.line for meal in plan.added])
-    follow_who_eats(db, buyer.household_id, now)
-    return Done(len(plan.ended), plan.credit_cents, len(plan.removed), len(plan.added))
+    if seen:
+        follow_who_eats(db, buyer.household_id, now)
+    note_other_days(db, buyer.household_id, wish.children, wish.service_id, wish.first, now)
+    return Done(len(plan.ended), plan.credit_cents, len(plan.removed), len(plan.added), wish.pattern is None)
 
 
 def _is_done(plan: Change, seen: Seen) -> bool:
@@ -384,7 +390,7 @@ def _is_done(plan: Change, seen: Seen) -> bool:
 
 
 UNAVAILABLE: tuple[CellState, ...] = (
-    *("full", "waiting", "late", "closed", "no_tariff", "pai", "booked", "eaten", "surcharge", "freed"),
+    *("full", "waiting", "late", "closed", "no_tariff", "spoken", "pai", "booked", "eaten", "surcharge", "freed"),
     *("there", "away", "away_booked"),
 )
 """States of which `why_not` says why a meal that was to be added is not."""

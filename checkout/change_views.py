@@ -101,6 +101,8 @@ def _what_was_done(done: Done | None) -> tuple[str, str]:
     if done.added:
         meals = plural(done.added, "nouveau repas", "nouveaux repas")
         sentences.append(_("%(meals)s dans votre panier : payez pour réserver.", meals=meals))
+    if done.stopped:
+        sentences.append(_("Aucun rappel ne parlera plus de ces jours."))
     return " ".join(sentences), "ok"
 
 

@@ -45,6 +45,20 @@ class TotalChanged(Conflict):
         )
 
 
+class WeekChanged(Conflict):
+    """What a reminder's link offers has another total than the one that the person saw."""
+
+    def __init__(self, seen_cents: int, total_cents: int) -> None:
+        super().__init__(
+            _(
+                "Le total a changé : il était de %(seen)s, il est de %(total)s. Rien n’a été réservé ni payé : voici ce que "
+                "ce lien réserve maintenant.",
+                seen=format_euros(seen_cents),
+                total=format_euros(total_cents),
+            )
+        )
+
+
 class BelowMinimum(Refusal):
     """The amount is too small for a card payment."""
 
@@ -208,6 +222,18 @@ class EatenAlready(Conflict):
 
     def __init__(self) -> None:
         super().__init__(_("Ce repas est déjà noté, pour l’autre foyer de l’enfant. Rien n’a été noté."))
+
+
+class OtherHomesDay(Refusal):
+    """The child's other home decides on that day by the custody calendar, and can be charged."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _(
+                "D’après le calendrier de garde, ce jour est celui de l’autre foyer de l’enfant : c’est lui qui doit ce "
+                "repas. Rien n’a été noté."
+            )
+        )
 
 
 class PriceUnknown(Refusal):

@@ -75,7 +75,7 @@ def give_back(db: Session, household_id: int, account_id: int, reservation_id: i
     meal = _locked(db, household_id, reservation_id)
     if meal.freed in ALIVE:
         return False
-    why = why_not_given_back(meal.state, meal.cancel_deadline_at, meal.freed_deadline_at, now)
+    why = why_not_given_back(meal.state, meal.cancel_deadline_at, meal.freed_deadline_at, now, meal.freed)
     if why is not None:
         raise CannotGiveBack(why)
     offer = FreedMeal(

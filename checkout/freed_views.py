@@ -28,7 +28,8 @@ def _page(reservation_id: int, refusal: str | None = None) -> str:
     with reading() as db:
         meal = freed.find(db, the_household_id(), reservation_id)
     offered = meal.freed in freed.ALIVE and meal.state == "confirmed"
-    problem = None if offered else why_not_given_back(meal.state, meal.cancel_deadline_at, meal.freed_deadline_at, now)
+    limits = meal.cancel_deadline_at, meal.freed_deadline_at
+    problem = None if offered else why_not_given_back(meal.state, *limits, now, meal.freed)
     return render_template(
         "checkout/give_back.html",
         meal=meal,

@@ -309,9 +309,16 @@ def why_not_cancelled(state: str, who: str, day_words: str, deadline_at: datetim
 
 
 def why_not_given_back(
-    state: str, cancel_deadline_at: datetime, freed_deadline_at: datetime | None, now: datetime
+    state: str,
+    cancel_deadline_at: datetime,
+    freed_deadline_at: datetime | None,
+    now: datetime,
+    freed: str | None = None,
 ) -> str | None:
-    """Why a reservation cannot be given back to another family; nothing when it can."""
+    """Why a reservation cannot be given back to another family; nothing when it can. `freed` is what became of it when it was
+    given back last."""
+    if freed == "taken":
+        return _("Une autre famille a repris ce repas : vous en avez été crédité, et votre enfant n’est plus attendu.")
     if state != "confirmed":
         return _("Ce repas n’est pas réservé : il n’y a rien à rendre.")
     if freed_deadline_at is None:

@@ -277,10 +277,13 @@ def _can_revive(db: Session, order: Order, now: datetime) -> _Revival | None:
     if days_elsewhere(db, order.household_id, [(row.beneficiary_id, row.day) for row in rows]):
         return None
     entries = waiting.entries_of(db, order.id)
+    deadlines = {row.service_day_id: row.book_deadline_at for row in rows}
     wanted = Counter(row.service_day_id for row in rows)
-    wanted.subtract(entry.service_day_id for entry in entries if entry.offered)
+    # After the deadline no place of the waiting list is kept any more, whether the worker has ended the offer or not.
+    kept = [entry for entry in entries if entry.offered and now < deadlines[entry.service_day_id]]
+    wanted.subtract(entry.service_day_id for entry in kept)
     wanted_at = Counter((row.service_day_id, row.school_id) for row in rows)
-    wanted_at.subtract((entry.service_day_id, entry.school_id) for entry in entries if entry.offered)
+    wanted_at.subtract((entry.service_day_id, entry.school_id) for entry in kept)
     if not all(
         row.is_open
         and row.booked_meanwhile is None

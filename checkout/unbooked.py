@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 import wallet.operations
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember
@@ -20,10 +20,11 @@ from cart.quotes import NOBODY, Quote, Terms, asks_who_eats, quote_unbooked, rea
 from catalog.models import Commune, Service, ServiceDay, Tariff, TariffPrice
 from catalog.rules.policies import Policies
 from catalog.rules.prices import read_grid
-from checkout.errors import EatenAlready, PriceChanged, PriceUnknown
+from checkout.errors import EatenAlready, OtherHomesDay, PriceChanged, PriceUnknown
 from checkout.rules import check_eaten
 from enrolments.models import Enrolment
 from enrolments.rules import school_year_of, validity
+from homes.queries import homes_on
 from orders.models import Reservation, UnbookedMeal
 from shop import audit
 from shop.clock import paris_day
@@ -35,6 +36,7 @@ from wallet.models import JournalEntry, LedgerAccount, Posting
 from wallet.operations import AccountRef, Entry
 
 ONE_DAY = timedelta(days=1)
+_other_home = aliased(HouseholdBeneficiary)
 
 
 class Weighed(NamedTuple):
@@ -54,6 +56,12 @@ class Weighed(NamedTuple):
     """What the wallet holds."""
     known: int | None
     """The meal, where it is noted already for this family."""
+    two_homes: bool = False
+    """Whether the child has another home too."""
+    home_id: int | None = None
+    """Of a child of two homes: the household whose day it is, where both have agreed on that."""
+    home_enrolment_id: int | None = None
+    """Where that is the other home: its own enrolment for that day. Then it is the one that is charged."""
 
     @property
     def paid_at_once(self) -> bool:
@@ -87,6 +95,8 @@ def weigh(db: Session, service_day_id: int, enrolment_id: int, now: datetime) ->
     if known is not None and known.household_id != row.household_id:
         raise EatenAlready
     price = _price(db, service_day_id, row)
+    home_id = homes_on(db, [(row.household_id, row.beneficiary_id)], row.day) if row.two_homes else {}
+    deciding = home_id.get((row.household_id, row.beneficiary_id))
     balance = db.scalar(
         select(LedgerAccount.balance_cents).where(
             LedgerAccount.regie_id == row.regie_id,
@@ -107,6 +117,23 @@ def weigh(db: Session, service_day_id: int, enrolment_id: int, now: datetime) ->
         reasons(price.basis, price.cents, row.label, row.valid_from, row.decided_on),
         balance or 0,
         known.id if known else None,
+        row.two_homes,
+        deciding,
+        None if deciding in (None, row.household_id) else _enrolment_of(db, deciding, row),
+    )
+
+
+def _enrolment_of(db: Session, household_id: int, row: Any) -> int | None:
+    """The enrolment of the child's other home at the same service for the same day, if it has one."""
+    return db.scalar(
+        select(Enrolment.id).where(
+            Enrolment.household_id == household_id,
+            Enrolment.beneficiary_id == row.beneficiary_id,
+            Enrolment.service_id == row.service_id,
+            Enrolment.state == "approved",
+            Enrolment.valid_from <= row.day,
+            Enrolment.valid_until >= row.day,
+        )
     )
 
 
@@ -132,6 +159,14 @@ def _right(db: Session, service_day_id: int, enrolment_id: int) -> Any:
             TariffPrice.grid,
             TariffPrice.valid_from,
             TariffPrice.decided_on,
+            select(_other_home.id)
+            .where(
+                _other_home.beneficiary_id == Enrolment.beneficiary_id,
+                _other_home.household_id != Enrolment.household_id,
+                _other_home.archived_at.is_(None),
+            )
+            .exists()
+            .label("two_homes"),
         )
         .select_from(Enrolment)
         .join(
@@ -220,15 +255,19 @@ def note_eaten(
 ) -> tuple[int, bool]:
     """Note that a child ate without a booking, at the price that the clerk saw: the meal, and whether it is new.
 
-    Noting the same again gives the meal that is there. Raises what `weigh` does, and `PriceChanged`: then nothing changed.
+    Noting the same again gives the meal that is there. Raises what `weigh` does, `OtherHomesDay` where the child's other home
+    decides on that day and can be charged, and `PriceChanged`: then nothing changed.
     """
     child = db.scalar(select(Enrolment.beneficiary_id).where(Enrolment.id == enrolment_id))
-    # The child first, so that its times of the year are counted one after the other; then the day, as whoever books it does.
+    # The child first, so that its times of the year are counted one after the other, and its homes agree on nothing else
+    # meanwhile; then the day, as whoever books it does.
     lock(db, Beneficiary, [] if child is None else [child])
     lock(db, ServiceDay, [service_day_id])
     found = weigh(db, service_day_id, enrolment_id, now)
     if found.known is not None:
         return found.known, False
+    if found.home_enrolment_id is not None:
+        raise OtherHomesDay
     if found.price.cents != seen_cents:
         raise PriceChanged(seen_cents, found.price.cents)
     purse = AccountRef("wallet", found.household_id)

@@ -96,6 +96,17 @@ def custodies(db: Rows, household_id: int) -> dict[int, Custody]:
     return custodies_of(db, [household_id])[household_id]
 
 
+def homes_on(db: Rows, meals: Collection[tuple[int, int]], day: date) -> dict[tuple[int, int], int | None]:
+    """Of these households and children, those of which the child has two homes, and which of both decides on the day; nothing
+    where nothing is agreed. Up to four statements, none where there are no such meals."""
+    found = custodies_of(db, {household_id for household_id, _child in meals})
+    return {
+        (household_id, child): found[household_id][child].home_on(day)
+        for household_id, child in meals
+        if child in found[household_id]
+    }
+
+
 def days_elsewhere(db: Rows, household_id: int, meals: Iterable[tuple[int, date]]) -> set[tuple[int, date]]:
     """Those of these children and days on which the child's other home decides."""
     found = custodies(db, household_id)

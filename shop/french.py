@@ -9,6 +9,7 @@ from babel.dates import format_date
 
 from shop.clock import PARIS
 from shop.money import format_euros
+from shop.words import of_service
 
 
 @lru_cache(maxsize=4096)
@@ -136,6 +137,7 @@ FILTERS = {
     "moment_short": moment_short,
     "listing": listing,
     "of": of,
+    "of_service": of_service,
     "civility": civility,
     "phone": phone,
 }

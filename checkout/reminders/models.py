@@ -53,6 +53,23 @@ class MutedReminder(Row):
     __table_args__ = (UniqueConstraint("account_id", "kind"), CheckConstraint(_ONE_OF_KINDS, name="kind"))
 
 
+class PatternChange(Row):
+    """From a day on, a household wants a child to eat at a service on other days, or not at all: what was usual before is no
+    habit from then on."""
+
+    __tablename__ = "pattern_changes"
+
+    household_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"))
+    beneficiary_id: Mapped[int] = mapped_column(Key, ForeignKey("beneficiaries.id"))
+    service_id: Mapped[int] = mapped_column(Key, ForeignKey("services.id"))
+    first_day: Mapped[date]
+    said_at: Mapped[datetime]
+
+    __table_args__ = (
+        Index("uq_pattern_changes_once", "household_id", "beneficiary_id", "service_id", "first_day", unique=True),
+    )
+
+
 class QuietWeek(Row):
     """A week in which a household has said that it wants nothing."""
 

@@ -18,10 +18,10 @@ from cart.repricing import follow_who_eats
 from cart.rules import Child, Line, Meal, choose
 from catalog.rules.policies import Policies
 from checkout import place
-from checkout.errors import NothingLeft, TotalChanged
+from checkout.errors import NothingLeft, WeekChanged
 from checkout.place import Buyer
 from checkout.reminders import queries
-from checkout.reminders.models import KINDS, MutedReminder, QuietWeek, Reminder
+from checkout.reminders.models import KINDS, MutedReminder, PatternChange, QuietWeek, Reminder
 from checkout.reminders.queries import WeekLink
 from orders.models import Order
 from shop.database import insert_missing, lock
@@ -101,7 +101,7 @@ def book_usual(db: Session, token: str, seen_cents: int, now: datetime, pay: boo
     """Book what the link offers: paid from the wallet when `pay` and nothing else waits in the basket, else put into the
     basket. A link that has booked books nothing more.
 
-    `seen_cents` is the total that the person saw. Raises `ReminderOver`, `NothingLeft`, `TotalChanged`, `BookingWaits`,
+    `seen_cents` is the total that the person saw. Raises `ReminderOver`, `NothingLeft`, `WeekChanged`, `BookingWaits`,
     `PaymentUnderWay`, `TooManyMeals`, and with `pay` what `pay_from_wallet` does; then nothing has changed.
     """
     link = queries.find_week(db, token, now)
@@ -116,7 +116,7 @@ def book_usual(db: Session, token: str, seen_cents: int, now: datetime, pay: boo
     if not offer.meals:
         raise NothingLeft
     if offer.total_cents != seen_cents:
-        raise TotalChanged(seen_cents, offer.total_cents)
+        raise WeekChanged(seen_cents, offer.total_cents)
     waits = cart.queries.why_waiting(db, link.household_id, [at for at, _children in places.values()], now)
     if waits is not None:
         raise BookingWaits(waits)
@@ -144,6 +144,24 @@ def say_nothing(db: Session, token: str, now: datetime) -> None:
     insert_missing(db, QuietWeek, {"household_id": link.household_id, "monday": link.monday, "said_at": now})
     reminder.answer = "nothing"
     db.flush()
+
+
+def note_other_days(
+    db: Session, household_id: int, child_ids: Collection[int], service_id: int, first: date, now: datetime
+) -> None:
+    """Remember that from a day on these children eat at the service on other days or not at all: nobody is reminded of what
+    was usual before, until new days have become so."""
+    rows = [
+        {
+            "household_id": household_id,
+            "beneficiary_id": child_id,
+            "service_id": service_id,
+            "first_day": first,
+            "said_at": now,
+        }
+        for child_id in sorted(child_ids)
+    ]
+    insert_missing(db, PatternChange, rows)
 
 
 def mute(db: Session, account_id: int, kind: str, now: datetime) -> None:

@@ -14,7 +14,7 @@ from cart.models import Basket, BasketLine
 from cart.operations import LIVE_STATES
 from catalog.models import CallOff, Commune, Service, ServiceDay
 from checkout.errors import ReminderOver
-from checkout.reminders.models import MutedReminder, QuietWeek, Reminder
+from checkout.reminders.models import MutedReminder, PatternChange, QuietWeek, Reminder
 from checkout.reminders.rules import LOOK_AHEAD, LOOK_BACK, Day, Family, Had, Right
 from enrolments.models import Enrolment
 from homes.queries import custodies_of
@@ -187,12 +187,29 @@ def families_of(
         literal(""),
         QuietWeek.said_at,
     ).where(QuietWeek.household_id.in_(household_ids), QuietWeek.monday >= today)
+    changed = select(
+        PatternChange.household_id,
+        false(),
+        PatternChange.beneficiary_id,
+        literal(""),
+        PatternChange.service_id,
+        PatternChange.first_day,
+        literal("changed"),
+        nothing,
+        null(),
+        literal(""),
+        PatternChange.said_at,
+    ).where(PatternChange.household_id.in_(household_ids), PatternChange.first_day >= today - LOOK_BACK)
     had: dict[int, list[Had]] = defaultdict(list)
     weeks: dict[int, set[date]] = defaultdict(set)
-    found: Any = db.execute(union_all(*reservations, lines, quiet))
+    changes: dict[int, dict[tuple[int, int], list[date]]] = defaultdict(lambda: defaultdict(list))
+    found: Any = db.execute(union_all(*reservations, lines, quiet, changed))
     for household_id, own, child_id, first_name, service_id, day, state, cents, basis, settlement, deadline_at in found:
         if state == "quiet":
             weeks[household_id].add(day)
+            continue
+        if state == "changed":
+            changes[household_id][child_id, service_id].append(day)
             continue
         had[household_id].append(
             Had(
@@ -215,7 +232,7 @@ def families_of(
         if facts.state == "approved":
             rights[facts.right.household_id].append(facts.right)
     homes = custodies_of(db, {facts.right.household_id for facts in enrolments if facts.shared})
-    return {key: Family(rights[key], had[key], weeks[key], homes.get(key, {})) for key in household_ids}
+    return {key: Family(rights[key], had[key], weeks[key], homes.get(key, {}), changes[key]) for key in household_ids}
 
 
 def wallets_of(db: Session, household_ids: Collection[int]) -> dict[int, dict[int, int]]:

@@ -100,6 +100,9 @@ class Family(NamedTuple):
     quiet: Collection[date]
     custodies: Mapping[int, Custody] = {}
     """What is agreed about each of its children who has another home too."""
+    changes: Mapping[tuple[int, int], Sequence[date]] = {}
+    """From when on a child (the first number) eats at a service (the second) on other days or not at all, in order: what was
+    usual before says nothing of what comes after."""
 
 
 class Habit(NamedTuple):
@@ -114,6 +117,8 @@ class Habit(NamedTuple):
     """What its last meal cost in time."""
     from_wallet: bool
     """Whether the last meal was paid from the wallet."""
+    until: date | None = None
+    """From this day on the family has said something else."""
 
 
 def usual_weekdays(served: Iterable[date], booked: Iterable[date], today: date) -> frozenset[int]:
@@ -129,20 +134,23 @@ def usual_weekdays(served: Iterable[date], booked: Iterable[date], today: date) 
 
 def habits(family: Family, days: Mapping[int, Sequence[Day]], today: date) -> list[Habit]:
     """What is usual in a household; `days` are those of each service, in order. Another household's bookings say nothing
-    of this one's habits."""
+    of this one's habits, nor does what was booked before the family said that a child eats on other days or not at all."""
     own: dict[tuple[int, int], list[Had]] = defaultdict(list)
     for had in family.had:
         if had.own and had.what != "basket":
             own[had.child_id, had.service_id].append(had)
     found = []
     for (child_id, first_name, service_id), _rights in groupby(sorted(family.rights), key=_who_and_where):
-        theirs = own.get((child_id, service_id), [])
+        changes = family.changes.get((child_id, service_id), ())
+        since = max((day for day in changes if day <= today), default=date.min)
+        until = min((day for day in changes if day > today), default=None)
+        theirs = [had for had in own.get((child_id, service_id), ()) if had.day >= since]
         served = (day.day for day in days.get(service_id, ()) if day.is_open and day.prepaid)
         weekdays = usual_weekdays(served, (had.day for had in theirs), today)
         if weekdays:
             last = max(theirs, key=lambda had: had.day)
             cents = ordinary_cents(last.cents, last.basis)
-            found.append(Habit(child_id, first_name, service_id, weekdays, cents, last.from_wallet))
+            found.append(Habit(child_id, first_name, service_id, weekdays, cents, last.from_wallet, until))
     return found
 
 
@@ -163,7 +171,8 @@ def usual_days_ahead(habit: Habit, family: Family, days: Mapping[int, Sequence[D
     return [
         day
         for day in days.get(habit.service_id, ())
-        if day.day > today
+        if today < day.day
+        and (habit.until is None or day.day < habit.until)
         and day.has_place
         and day.day.isoweekday() in habit.weekdays
         and any(right.first <= day.day <= right.last for right in rights)

@@ -4,7 +4,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from cart.errors import PaymentUnderWay, TooManyMeals
-from checkout.errors import BasketRefused, NothingLeft, PlaceJustTaken, TotalChanged
+from checkout.errors import BasketRefused, NothingLeft, PlaceJustTaken, WeekChanged
 from checkout.reminders import operations, queries
 from checkout.reminders.links import read_stop
 from checkout.reminders.models import KINDS
@@ -62,7 +62,7 @@ def week(week_key: str) -> Answer:
         except BalanceTooShort:
             with transaction() as db:
                 operations.book_usual(db, week_key, seen_cents, now, pay=False)
-    except (BasketRefused, NothingLeft, PaymentUnderWay, PlaceJustTaken, TooManyMeals, TotalChanged) as refusal:
+    except (BasketRefused, NothingLeft, PaymentUnderWay, PlaceJustTaken, TooManyMeals, WeekChanged) as refusal:
         return _week_page(week_key, refusal), refusal.status
     return redirect(url_for("reminders.week", week_key=week_key), 303)
 

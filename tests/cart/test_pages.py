@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from cart.models import BasketLine
 from shop.clock import StoppedClock
-from tests.conftest import CountStatements, OpenSession, SignIn, Submit
+from tests.conftest import CountStatements, OpenSession, SignIn, Submit, as_typed
 from tests.factory import Family, Town
 
 
@@ -304,3 +304,19 @@ def test_what_waits_is_said_where_nothing_can_be_booked_yet(
     html = client.get("/reserver").text
     assert "Vos demandes pour Louane et Théo attendent la validation" in html
     assert "La mairie attend un complément à votre demande pour Théo" in html
+
+
+def test_a_childcare_speaks_of_no_meals(town: Town, client: FlaskClient, sign_in: SignIn, submit: Submit) -> None:
+    childcare = town.aiguilhe.childcare
+    family = town.family(children=1, balance_cents=5000, service=childcare)
+    day = childcare.open_days(town.now)[0]
+    town.paid_order(family, childcare, [day])
+    sign_in(client, family)
+    page = f"/reserver/{childcare.commune_slug}/{childcare.slug}"
+    answer = submit(client, page, {"repas": f"{family.beneficiary_ids[0]}.{day.isoformat()}"})
+    assert answer.status_code == 422
+    assert "cet accueil est déjà réservé." in as_typed(answer.text)
+    assert "ce repas" not in answer.text
+    town.basket(family, childcare, [day])
+    basket_page = as_typed(client.get("/panier").text)
+    assert "Cet accueil est déjà réservé : retirez-le du panier." in basket_page

@@ -18,6 +18,7 @@ from cart.rules import (
     choose,
     day_state,
     had,
+    leave_to_the_first,
     may_wait,
     read_meal,
     right_on,
@@ -137,9 +138,41 @@ def test_one_meal_given_back_is_one_meal_chosen() -> None:
     ticked = [Meal(number, THURSDAY) for number in two]
     lines, problems = choose(ticked, two, {THURSDAY: given}, {}, TERMS, DEADLINE)
     assert [(line.beneficiary_id, line.quoted_cents, line.basis) for line in lines] == [(12, 380, '{"freed": true}')]
+    (words,) = map(as_typed, problems)
+    assert words == (
+        "Louane Dupont, jeudi 5 novembre 2026 : il ne reste qu’un repas rendu ce jour-là, pour Louane. "
+        "Décochez l’un des deux."
+    )
+
+
+def test_what_the_basket_takes_for_one_child_is_not_too_late_for_another_but_gone() -> None:
+    two = {number: child(right(), number=number) for number in (12, 13)}
+    given = day()._replace(freed=0, freed_deadline_at=LATER, spoken_for=(12,))
+    assert day_state(given, DEADLINE) == "spoken"
+    assert day_state(given, LATER) == "late", "the limit for what was given back has passed too"
+    assert day_state(given._replace(late_deadline_at=LATER), DEADLINE) == "surcharge"
+    assert day_state(given._replace(freed=1), DEADLINE) == "freed"
+    taken: dict[Meal, Taken] = {Meal(12, THURSDAY): "freed"}
+    lines, problems = choose([Meal(13, THURSDAY)], two, {THURSDAY: given}, taken, TERMS, DEADLINE)
+    assert lines == []
     assert [as_typed(words) for words in problems] == [
-        "Louane Dupont, jeudi 5 novembre 2026 : il n’y a plus de repas rendu ce jour-là."
+        "Louane Dupont, jeudi 5 novembre 2026 : le dernier repas rendu ce jour-là est dans votre panier, pour Louane."
     ]
+    (words,) = choose(
+        [Meal(13, THURSDAY)], two, {THURSDAY: given._replace(spoken_for=(12, 99))}, taken, TERMS, DEADLINE
+    )[1]
+    assert "les 2 derniers repas rendus ce jour-là sont dans votre panier, pour vos autres enfants." in as_typed(words)
+
+
+def test_ticking_everything_ticks_no_more_than_was_given_back() -> None:
+    given = day()._replace(freed=1, freed_deadline_at=LATER)
+    both = [Meal(number, THURSDAY) for number in (12, 13)]
+    assert leave_to_the_first(both, (), {THURSDAY: given}, DEADLINE) == {both[0]}
+    assert leave_to_the_first(both, both[1:], {THURSDAY: given}, DEADLINE) == {both[1]}
+    assert leave_to_the_first(both, (), {THURSDAY: given._replace(freed=2)}, DEADLINE) == set(both)
+    # In time there is no need of it.
+    assert leave_to_the_first(both, (), {THURSDAY: given}, BEFORE) == set(both)
+    assert leave_to_the_first(both, (), {THURSDAY: day()}, BEFORE) == set(both)
 
 
 @pytest.mark.parametrize(

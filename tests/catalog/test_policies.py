@@ -30,6 +30,7 @@ from catalog.rules.policies import (
 )
 from catalog.rules.prices import Credit, Surcharge
 from shop.clock import PARIS
+from shop.words import of_service
 from tests.catalog.made import ALL_RULES, POLICIES, RULES_BY_WEEK, WEEKDAYS, ordinary_weeks, plain
 
 FOUR_DAYS = frozenset({1, 2, 4, 5})
@@ -411,3 +412,23 @@ def test_giving_a_meal_back_in_words() -> None:
         "Celle qui l’a rendu est alors créditée de tout ce qu’elle a payé.",
         "Rendez ou reprenez un repas le jour même, avant 9 h.",
     ]
+
+
+def test_no_sentence_of_a_childcare_speaks_of_meals() -> None:
+    policies = Policies.from_json(
+        {
+            "credit": 200,
+            "late": {"until": {"at": "09:00", "days_before": 0, "counted": "calendar"}, "percent": "50"},
+            "freed": {"until": {"at": "09:00", "days_before": 0, "counted": "calendar"}},
+            "unbooked": {"percent": "100", "free": 1},
+            "sickness": {"carence_days": 1, "announce": {"at": "09:00", "days_before": 0, "counted": "calendar"}},
+            "blocking": {"amount_due_hours": 24, "pai": True},
+        }
+    )
+    rules = Rules(FRIDAY, DAY_BEFORE, policies)
+    said = [words for title, lines in all_sentences(rules, limited=True) for words in (title, *lines)]
+    assert any("repas" in words for words in said)
+    for words in said:
+        heard = of_service(words, "childcare").lower()
+        assert "repas" not in heard, heard
+        assert " mange" not in heard, heard

@@ -338,6 +338,7 @@ def test_nobody_elses_deadline_moves_because_of_a_strike(strike: Strike) -> None
         ({"day": "2026-11-22"}, 422, "ne sert pas ce jour-là"),
         ({"day": "2026-11-02"}, 422, "ce jour est passé"),
         ({"class_name": "CE2"}, 422, "Choisissez aussi l’école"),
+        ({"class_name": "CE9", "school": "1"}, 422, "n’existe pas dans cette école"),
         ({"service": "999"}, 404, ""),
         ({"school": "999"}, 404, ""),
         (

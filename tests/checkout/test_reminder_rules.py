@@ -18,6 +18,7 @@ from checkout.reminders.rules import (
     is_time,
     next_morning,
     ordinary_cents,
+    usual_days_ahead,
     usual_weekdays,
 )
 from shop.clock import PARIS, paris_instant
@@ -89,6 +90,31 @@ def test_neither_another_household_nor_a_basket_makes_a_habit() -> None:
         [meal._replace(what="basket") for meal in EVERY_TUESDAY],
     ):
         assert habits(Family([RIGHT], had, ()), DAYS, NOW.date()) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "left"),
+    [
+        ([], weeks(1, 2, weekdays=(2,))),
+        # From the week after the next one on, nothing is usual any more.
+        (weeks(2, weekdays=(1,)), weeks(1, weekdays=(2,))),
+        (weeks(1, weekdays=(1,)), []),
+        # It was said of a day that has passed: what came before is no habit, and three weeks since would be one.
+        (weeks(-1, weekdays=(1,)), []),
+        (weeks(-2, weekdays=(4,)), []),
+        (weeks(-3, weekdays=(1,)), weeks(1, 2, weekdays=(2,))),
+        (weeks(-3, weekdays=(1,)) + weeks(2, weekdays=(2,)), weeks(1, weekdays=(2,))),
+    ],
+)
+def test_what_was_usual_before_other_days_or_none_is_no_habit_after(changed: list[date], left: list[date]) -> None:
+    family = Family([RIGHT], EVERY_TUESDAY, (), changes={(LOUANE, CANTEEN): changed})
+    found = habits(family, DAYS, NOW.date())
+    assert [day.day for habit in found for day in usual_days_ahead(habit, family, DAYS, NOW.date())] == left
+    # Another child's, or another service's, are not meant.
+    for key in ((2, CANTEEN), (LOUANE, 11)):
+        other = Family([RIGHT], EVERY_TUESDAY, (), changes={key: changed})
+        (habit,) = habits(other, DAYS, NOW.date())
+        assert [day.day for day in usual_days_ahead(habit, other, DAYS, NOW.date())] == weeks(1, 2, weekdays=(2,))
 
 
 def test_a_late_price_is_no_price_of_a_habit() -> None:

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from accounts.models import Account, HouseholdMember
 from cart.models import Basket, BasketLine
+from cart.rules import Pattern
+from checkout.change import Wish, change_from, plan_change
+from checkout.place import Buyer
 from checkout.reminders import jobs
 from checkout.reminders.links import read_stop, stop_url
 from checkout.reminders.models import MutedReminder, QuietWeek, Reminder
@@ -252,6 +255,62 @@ def test_both_parents_are_told_each_with_a_link_of_their_own(
     assert len({row.token_hash for row in keys}) == 2
 
 
+def stop(family: Family, town: Town, write: OpenSession, children: tuple[int, ...], weekdays: str = "") -> None:
+    """What a family says under « Modifier à partir d’une date », from the week to come on: other days, or none."""
+    pattern = Pattern(frozenset(children), frozenset(map(int, weekdays))) if weekdays else None
+    wish = Wish(town.aiguilhe.canteen.id, frozenset(children), MONDAY, pattern)
+    with write() as db:
+        seen = plan_change(db, family.household_id, wish, THURSDAY).moves
+        change_from(db, Buyer(family.household_id, family.account_id, family.email), wish, seen, THURSDAY)
+
+
+@pytest.mark.parametrize(
+    ("stops", "written"), [("nothing is said", 2), ("nothing was booked", 0), ("a day was booked", 0)]
+)
+def test_who_has_stopped_is_not_reminded_of_what_was_usual(
+    town: Town,
+    regular: Family,
+    run: Run,
+    write: OpenSession,
+    clock: StoppedClock,
+    books_hold: BooksHold,
+    stops: str,
+    written: int,
+) -> None:
+    if stops == "a day was booked":
+        town.paid_order(regular, town.aiguilhe.canteen, [MONDAY])
+    if stops != "nothing is said":
+        stop(regular, town, write, regular.beneficiary_ids)
+    found = 0
+    # What was booked before would be usual for two weeks more.
+    for _week in range(2):
+        found += run(jobs.remind_of_weeks)
+        clock.moment += WEEK
+    assert found == written
+    books_hold()
+
+
+def test_one_child_stops_and_the_other_is_still_reminded_of(
+    town: Town, regular: Family, run: Run, write: OpenSession, letters: SendLetters
+) -> None:
+    stop(regular, town, write, regular.beneficiary_ids[:1])
+    letters()
+    assert run(jobs.remind_of_weeks) == 1
+    words = words_of(letters()[0])
+    assert "Théo" in words
+    assert "Louane" not in words
+
+
+def test_who_has_chosen_other_days_is_not_reminded_of_the_old_ones(
+    town: Town, regular: Family, run: Run, write: OpenSession, letters: SendLetters
+) -> None:
+    stop(regular, town, write, regular.beneficiary_ids, weekdays="4")
+    with write() as db:
+        # The family leaves the new days in its basket, and takes them out.
+        db.execute(delete(BasketLine))
+    assert run(jobs.remind_of_weeks) == 0
+
+
 # --- the link ---
 
 
@@ -333,7 +392,7 @@ def test_what_has_changed_meanwhile_is_said_and_nothing_moves(
     match what:
         case "price":
             town.change_price(canteen, 400)
-            status, words = 409, "Le total a changé"
+            status, words = 409, "voici ce que ce lien réserve maintenant."
         case "all booked":
             town.paid_order(regular, canteen, [MONDAY, MONDAY + timedelta(days=1)])
             status, words = 409, "Il ne reste rien à réserver"

@@ -240,6 +240,17 @@ def test_why_a_meal_is_not_given_back(state: str, seconds: int, limit: int | Non
     assert why is None if words is None else why is not None and words in why
 
 
+def test_a_meal_that_another_family_has_taken_over_says_so() -> None:
+    until = DEADLINE + timedelta(seconds=1)
+    assert "Une autre famille a repris ce repas" in str(
+        why_not_given_back("cancelled", DEADLINE, until, DEADLINE, "taken")
+    )
+    for freed in ("withdrawn", "lapsed"):
+        why = why_not_given_back("cancelled", DEADLINE, until, DEADLINE, freed)
+        assert why is not None
+        assert "n’est pas réservé" in why
+
+
 # --- places that are kept, places of a school ---
 
 FULL = {"capacity": 2, "booked_count": 2}

@@ -489,6 +489,24 @@ def test_money_that_comes_late_takes_nobody_elses_place(full: Full, clock: Stopp
     books_hold()
 
 
+def test_money_that_comes_after_the_deadline_finds_no_place_in_what_was_kept(
+    full: Full, town: Town, clock: StoppedClock, books_hold: BooksHold
+) -> None:
+    # Meals may be given back here, and none was.
+    town.change_day(full.canteen, full.day, freed_deadline_at=clock.moment + timedelta(days=60))
+    family = offered(full)
+    key = full.hold(family, full.basket(family))
+    full.give_up(key)
+    with full.read() as db:
+        clock.moment = db.scalars(select(ServiceDay.book_deadline_at).where(ServiceDay.id == full.day_id)).one()
+    assert full.states() == ["offered"], "the worker has not come yet"
+    assert full.told(key) == "late_to_wallet"
+    assert (full.states(), full.taken()) == (["offered"], 2)
+    full.work()
+    assert (full.states(), full.taken()) == (["lapsed"], 1)
+    books_hold()
+
+
 # --- what ends an entry ---
 
 

@@ -1,8 +1,9 @@
 """A meal that is given back: due until another family has paid for it, then cancelled, credited in full and told."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime, time, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from flask import Flask
@@ -12,20 +13,21 @@ from sqlalchemy.orm import Session
 
 from accounts.models import Beneficiary
 from cart.models import Basket, BasketLine
-from catalog.models import Service, ServiceDay
+from catalog.models import SchoolPlace, Service, ServiceDay
 from checkout import call_off, freed
 from checkout.call_off import Plan, Scope
 from checkout.errors import BasketRefused, CannotGiveBack, CannotKeep, TotalChanged
 from checkout.place import Buyer, hold_for_card, pay_from_wallet
 from checkout.settle import settle
 from checkout.sickness import tell_sick
+from homes.models import CustodyCalendar
 from orders.models import FreedMeal, Reservation
 from payments.gateways.base import Seen, SeenState
 from payments.models import Payment
 from shop.clock import StoppedClock, paris_instant
 from shop.errors import NotFound
 from tests.conftest import BooksHold, OpenSession, SendLetters, SignIn, Submit, as_typed
-from tests.factory import Family, Town
+from tests.factory import Family, Town, add
 from wallet.models import LedgerAccount
 
 SAME_DAY = {"at": "09:00", "days_before": 0, "counted": "calendar"}
@@ -400,12 +402,23 @@ def test_two_children_ticked_for_one_freed_meal(
     meals = [f"{child}.{canteen.day}" for child in canteen.taker.beneficiary_ids]
     answer = submit(client, canteen.address, {"ajouter": "1", "repas": meals})
     assert answer.status_code == 422
-    assert "il n’y a plus de repas rendu ce jour-là" in answer.text
+    assert "il ne reste qu’un repas rendu ce jour-là, pour Louane. Décochez l’un des deux." in as_typed(answer.text)
+    every = submit(client, f"{canteen.address}?periode=semaine:{canteen.day}", {"cocher": "tout"}).text
+    assert len(re.findall(f'value="\\d+.{canteen.day}"[^>]* checked', every)) == 1
+    assert "1 repas : pas assez de repas rendus" in as_typed(every)
     assert submit(client, canteen.address, {"ajouter": "1", "repas": meals[:1]}).status_code == 303
     # What is in the basket takes the one that there is.
     page = client.get(canteen.address).text
     assert "repas rendu disponible" not in page
     assert page.count(">Panier</span>") == 1
+    assert page.count("Repas rendu : au panier pour un autre enfant") == 1
+    gone = "le dernier repas rendu ce jour-là est dans votre panier, pour Louane."
+    before = canteen.moved()
+    answer = submit(client, canteen.address, {"ajouter": "1", "repas": meals[1:]})
+    assert answer.status_code == 422
+    assert gone in as_typed(answer.text)
+    assert "il fallait réserver" not in answer.text
+    assert canteen.moved() == before
     assert submit(client, canteen.address, {"ajouter": "1", "repas": meals[:1]}).status_code == 303
     books_hold()
 
@@ -574,4 +587,234 @@ def test_another_total_than_the_one_seen_takes_nothing(canteen: Canteen, books_h
     with pytest.raises(TotalChanged):
         canteen.pay(basket, seen=379)
     assert canteen.moved() == before
+    books_hold()
+
+
+def test_a_meal_that_was_taken_over_is_said_to_be(
+    canteen: Canteen, client: FlaskClient, sign_in: SignIn, submit: Submit
+) -> None:
+    canteen.give()
+    canteen.pay(canteen.basket())
+    sign_in(client, canteen.giver)
+    taken = "Une autre famille a repris ce repas : vous en avez été crédité, et votre enfant n’est plus attendu."
+    page = as_typed(client.get(f"/mes-reservations/rendre?repas={canteen.meal}").text)
+    assert taken in page
+    assert "n’est pas réservé" not in page
+    before = canteen.moved()
+    answer = submit(client, "/mes-reservations/rendre", {"repas": canteen.meal})
+    assert (answer.status_code, taken in as_typed(answer.text)) == (422, True)
+    assert canteen.moved() == before
+
+
+# --- a child of two homes ---
+
+
+class TwoHomes(NamedTuple):
+    """The giver's child lives in another home too, which has a child of its own; the giver's are the even weeks: this one."""
+
+    other: Family
+    child: int
+    own: int
+
+
+@pytest.fixture
+def homes(canteen: Canteen) -> TwoHomes:
+    other = canteen.town.family(children=1, balance_cents=1000)
+    child = canteen.town.share(canteen.giver, other)
+    canteen.town.enrol(other, child, canteen.service)
+    canteen.town.custody(child, canteen.giver, other)
+    assert canteen.day.isocalendar().week % 2 == 0
+    return TwoHomes(other, child, other.beneficiary_ids[0])
+
+
+def test_only_the_home_that_paid_gives_back_and_keeps(
+    canteen: Canteen, homes: TwoHomes, client: FlaskClient, sign_in: SignIn, submit: Submit, books_hold: BooksHold
+) -> None:
+    before = canteen.moved()
+    with pytest.raises(NotFound):
+        canteen.give(homes.other)
+    sign_in(client, homes.other)
+    for page in ("rendre", "garder"):
+        assert submit(client, f"/mes-reservations/{page}", {"repas": str(canteen.meal)}).status_code == 404
+    assert client.get(f"/mes-reservations/rendre?repas={canteen.meal}").status_code == 404
+    assert canteen.moved() == before
+    canteen.give()
+    with pytest.raises(NotFound), canteen.write() as db:
+        freed.keep(db, homes.other.household_id, canteen.meal, canteen.now)
+    assert canteen.states() == ["offered"]
+    # Whose day it is has nothing to do with it: whoever paid gives back, and keeps.
+    with canteen.write() as db:
+        theirs, others = canteen.giver.household_id, homes.other.household_id
+        db.execute(update(CustodyCalendar).values(even_home_id=others, odd_home_id=theirs))
+    assert canteen.keep()
+    assert canteen.give()
+    books_hold()
+
+
+def test_the_home_that_paid_is_credited_and_told_and_the_other_is_not(
+    canteen: Canteen, homes: TwoHomes, letters: SendLetters, books_hold: BooksHold
+) -> None:
+    canteen.give()
+    letters()
+    canteen.pay(canteen.basket())
+    assert canteen.states() == ["taken"]
+    assert (canteen.balance(canteen.giver), canteen.balance(homes.other)) == (1000, 1000)
+    assert canteen.balance(canteen.taker) == 620
+    assert sorted(str(letter["To"]) for letter in letters()) == sorted([canteen.giver.email, canteen.taker.email])
+    books_hold()
+
+
+def test_neither_home_takes_the_meal_of_their_child(
+    canteen: Canteen, homes: TwoHomes, client: FlaskClient, sign_in: SignIn, books_hold: BooksHold
+) -> None:
+    canteen.give()
+    sign_in(client, homes.other)
+    assert "repas rendu" not in client.get(canteen.address).text
+    basket = canteen.town.basket(homes.other, canteen.service, [canteen.day], [homes.own])
+    before = canteen.moved()
+    with pytest.raises(BasketRefused):
+        canteen.pay(basket, homes.other)
+    assert canteen.moved() == before
+    # Another family's it takes, while the first is on offer still.
+    canteen.town.change_day(canteen.service, canteen.day, capacity=2)
+    third = canteen.town.family(children=1, balance_cents=1000)
+    (meal,) = canteen.town.reservation_ids(canteen.town.paid_order(third, canteen.service, [canteen.day]))
+    canteen.give(third, meal)
+    canteen.pay(basket, homes.other)
+    assert canteen.states() == ["offered", "taken"]
+    assert (canteen.balance(third), canteen.balance(canteen.giver), canteen.balance(homes.other)) == (1000, 620, 620)
+    books_hold()
+
+
+def test_the_home_whose_day_it_is_takes_one_for_their_child(
+    canteen: Canteen, homes: TwoHomes, client: FlaskClient, sign_in: SignIn, submit: Submit, books_hold: BooksHold
+) -> None:
+    # Their child's own meal goes first, so that it has none; then another family gives one back.
+    canteen.give()
+    canteen.pay(canteen.basket())
+    canteen.give(canteen.taker, canteen.meal + 1)
+    sign_in(client, homes.other)
+    meal = f"{homes.child}.{canteen.day}"
+    before = canteen.moved()
+    refused = submit(client, canteen.address, {"ajouter": "1", "repas": [meal]})
+    assert refused.status_code == 422
+    assert "c’est l’autre parent qui réserve ce jour-là" in as_typed(refused.text)
+    basket = canteen.town.basket(homes.other, canteen.service, [canteen.day], [homes.child])
+    with pytest.raises(BasketRefused):
+        canteen.pay(basket, homes.other)
+    assert canteen.moved() == before
+    canteen.pay(canteen.basket(canteen.giver), canteen.giver)
+    assert canteen.states() == ["taken", "taken"]
+    assert (canteen.balance(canteen.giver), canteen.balance(canteen.taker)) == (620, 1000)
+    assert canteen.balance(homes.other) == 1000
+    books_hold()
+
+
+# --- two schools ---
+
+
+class Schools(NamedTuple):
+    """The giver's school has one place, which its meal takes; the taker's has none."""
+
+    giving: int
+    taking: int
+
+
+@pytest.fixture
+def schools(canteen: Canteen) -> Schools:
+    taking = canteen.town.another_school(canteen.town.aiguilhe, *canteen.taker.beneficiary_ids)
+    giving = canteen.town.aiguilhe.school_id
+    canteen.town.change_day(canteen.service, canteen.day, capacity=9)
+    with canteen.write() as db:
+        add(db, SchoolPlace, service_day_id=canteen.day_id, school_id=giving, capacity=1, booked_count=1)
+        add(db, SchoolPlace, service_day_id=canteen.day_id, school_id=taking, capacity=0, booked_count=0)
+    return Schools(giving, taking)
+
+
+def at_schools(canteen: Canteen) -> dict[int, int]:
+    """How many places each school's pupils take."""
+    with canteen.read() as db:
+        rows = db.execute(select(SchoolPlace.school_id, SchoolPlace.booked_count))
+        return {school_id: int(count) for school_id, count in rows}
+
+
+def test_a_child_of_a_full_school_takes_the_place_at_the_givers(
+    canteen: Canteen, schools: Schools, books_hold: BooksHold
+) -> None:
+    full = {schools.giving: 1, schools.taking: 0}
+    canteen.give()
+    canteen.pay(canteen.basket())
+    assert (canteen.states(), canteen.booked(), at_schools(canteen)) == (["taken"], 1, full)
+    # It is given back again, and goes on to a child of the full school.
+    canteen.give(canteen.taker, canteen.meal + 1)
+    third = canteen.town.family(children=1, balance_cents=1000)
+    with canteen.write() as db:
+        (child,) = third.beneficiary_ids
+        db.execute(update(Beneficiary).where(Beneficiary.id == child).values(school_id=schools.taking))
+    canteen.pay(canteen.basket(third), third)
+    assert (canteen.states(), canteen.booked(), at_schools(canteen)) == (["taken", "taken"], 1, full)
+    books_hold()
+
+
+@pytest.mark.parametrize("end", ["paid", "expired", "late money", "too late"])
+def test_a_place_at_the_givers_school_that_is_held_by_card(
+    canteen: Canteen, schools: Schools, books_hold: BooksHold, end: str
+) -> None:
+    full = {schools.giving: 1, schools.taking: 0}
+    canteen.give()
+    held = canteen.hold(canteen.basket())
+    assert (canteen.states(), canteen.booked(), at_schools(canteen)) == (["held"], 1, full)
+    books_hold()
+    if end == "paid":
+        canteen.told(held, "paid")
+    else:
+        canteen.told(held, "expired")
+        assert (canteen.states(), canteen.booked(), at_schools(canteen)) == (["offered"], 1, full)
+        books_hold()
+    if end == "late money":
+        assert canteen.told(held, "paid") == "order_revived"
+    elif end == "too late":
+        canteen.keep()
+        assert canteen.told(held, "paid") == "late_to_wallet"
+    taken = {"expired": "offered", "too late": "withdrawn"}.get(end, "taken")
+    assert (canteen.states(), canteen.booked(), at_schools(canteen)) == ([taken], 1, full)
+    books_hold()
+
+
+def test_two_children_take_the_places_of_two_schools(canteen: Canteen, schools: Schools, books_hold: BooksHold) -> None:
+    third = canteen.town.family(children=1, balance_cents=1000)
+    elsewhere = canteen.town.another_school(canteen.town.aiguilhe, *third.beneficiary_ids)
+    (meal,) = canteen.town.reservation_ids(canteen.town.paid_order(third, canteen.service, [canteen.day]))
+    with canteen.write() as db:
+        add(db, SchoolPlace, service_day_id=canteen.day_id, school_id=elsewhere, capacity=1, booked_count=1)
+    canteen.give(third, meal)
+    canteen.give()
+    full = {schools.giving: 1, schools.taking: 0, elsewhere: 1}
+    held = canteen.hold(canteen.basket(children=2))
+    assert (canteen.states(), canteen.booked(), at_schools(canteen)) == (["held", "held"], 2, full)
+    books_hold()
+    canteen.told(held, "paid")
+    assert (canteen.states(), canteen.booked(), at_schools(canteen)) == (["taken", "taken"], 2, full)
+    assert (canteen.balance(third), canteen.balance(canteen.giver)) == (1000, 1000)
+    books_hold()
+
+
+def test_the_givers_school_is_called_off_while_the_card_is_awaited(
+    canteen: Canteen, schools: Schools, books_hold: BooksHold
+) -> None:
+    canteen.give()
+    held = canteen.hold(canteen.basket())
+    clerk, scope = canteen.town.clerk(), Scope(canteen.day_id, schools.giving)
+    with canteen.write() as db:
+        seen = call_off.affected(db, scope)
+        number = call_off.plan(db, Plan(scope, "strike", "Grève."), seen, clerk.account_id, canteen.now)
+    with canteen.write() as db:
+        call_off.carry_out(db, number, canteen.now)
+    # The taker's child goes to the other school: it eats, at the place that it holds.
+    assert (canteen.states(), canteen.booked()) == (["withdrawn"], 1)
+    assert at_schools(canteen) == {schools.giving: 1, schools.taking: 0}
+    assert canteen.balance(canteen.giver) == 1000
+    books_hold()
+    assert canteen.told(held, "paid") == "order_paid"
+    assert [state for state, _cents in canteen.meals()] == ["cancelled", "confirmed"]
     books_hold()
