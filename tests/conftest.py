@@ -16,6 +16,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, Protocol
 
+import hypothesis
 import pytest
 from flask import Flask, Response
 from flask.testing import FlaskClient
@@ -35,6 +36,10 @@ from shop.database import Base, Database, reading, transaction
 from shop.models import Outbox
 from shop.outbox import send_letters
 from tests.factory import Person, Town
+
+# A machine with other work takes its time: no example fails for that.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 pytest_plugins = ["tests.postgres", "tests.network"]
 

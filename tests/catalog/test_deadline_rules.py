@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from catalog.rules.days import Period, plan_days
@@ -407,7 +407,6 @@ def test_a_later_meal_never_has_an_earlier_deadline(limit: Limit, meal: date, da
 
 
 @given(RULES, WEEKDAYS, st.sampled_from(sorted(END_OF_SERVICE)))
-@settings(deadline=None)
 def test_an_accepted_deadline_is_never_after_the_service(
     how: DeadlineRule, weekdays: frozenset[int], kind: str
 ) -> None:

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from catalog.rules.deadlines import DeadlineRule, deadline
@@ -242,7 +242,6 @@ def test_a_childcare_serves_into_the_evening() -> None:
 
 
 @given(RULES_BY_WEEK, RULES_BY_WEEK, WEEKDAYS)
-@settings(deadline=None)
 def test_an_accepted_late_booking_closes_after_it_opens(
     booking: DeadlineRule, until: DeadlineRule, weekdays: frozenset[int]
 ) -> None:

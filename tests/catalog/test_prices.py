@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.rules.prices import (
@@ -270,7 +270,6 @@ def any_rows(draw: st.DrawFn) -> Row:
 
 
 @given(st.lists(any_rows(), min_size=1, max_size=4))
-@settings(deadline=None)
 def test_holes_are_found_exactly_where_somebody_would_fall_into_one(rows: list[Row]) -> None:
     levels = LEVELS if any(row.level for row in rows) else (None,)
     everybody = [

@@ -16,7 +16,7 @@ from accounts.rules import search_text
 from checkout import books
 from shop import audit, schema
 from shop.database import BEGIN, FREEZE, Base, Database, reading, snapshot, transaction
-from tests.conftest import START, CountStatements, OpenSession
+from tests.conftest import START, CountStatements, MakeApp, OpenSession
 from tests.factory import Town, add
 from wallet.models import JournalEntry, LedgerAccount, Posting
 
@@ -34,9 +34,9 @@ def only_on(app: Flask, name: str) -> None:
 # --- settings (trust: T-003, T-004) ---
 
 
-def test_pragmas_of_a_pooled_connection_keep_money_safe(app: Flask) -> None:
+def test_pragmas_of_a_pooled_connection_keep_money_safe(app: Flask, make_app: MakeApp) -> None:
     only_on(app, "sqlite")
-    with database_of(app).writer() as db:
+    with database_of(make_app()).writer() as db:
         seen = {
             name: db.execute(text(f"PRAGMA {name}")).scalar_one()
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
