@@ -7,6 +7,7 @@ tests the database is emptied, the clock set back, and what was handed down to t
 import re
 import secrets
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -192,8 +193,17 @@ def _process_app(config: Config, _process_clock: StoppedClock) -> Iterator[Flask
     app.testing = True
     app.test_client_class = Client
     app.config["PROPAGATE_EXCEPTIONS"] = False
+    database: Database = app.extensions["shop.database"]
+    if database.is_sqlite:
+        database.engine.dispose()
+        event.listen(database.engine, "connect", _without_waiting_for_the_disk)
     yield app
-    app.extensions["shop.database"].engine.dispose()
+    database.engine.dispose()
+
+
+def _without_waiting_for_the_disk(connection: sqlite3.Connection, _record: object) -> None:
+    """As tests/postgres.py starts its server: no test pulls the plug of the machine."""
+    connection.execute("PRAGMA synchronous=OFF")
 
 
 @pytest.fixture

@@ -18,13 +18,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from argon2 import PasswordHasher
 from flask import Flask
-from sqlalchemy import insert, select, update
+from sqlalchemy import BigInteger, bindparam, insert, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningInsert
 
 from accounts.models import Account, Beneficiary, Household, HouseholdBeneficiary, HouseholdMember, StaffRole
 from cart.models import Basket, BasketLine, WaitingEntry
@@ -47,6 +48,7 @@ from orders.models import Order, Reservation
 from payments.models import Payment
 from shop.database import Row, transaction
 from shop.outbox import Letter, post
+from shop.statements import run, run_all
 from wallet.models import JournalEntry, LedgerAccount, Posting
 
 PASSWORD = "une phrase assez longue"
@@ -61,10 +63,42 @@ def password_hash() -> str:
     return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 
 
+# Built once: nearly every test runs them, and to build one anew takes longer than to run it.
+ACCOUNT = select(LedgerAccount.id).where(
+    LedgerAccount.regie_id == bindparam("regie_id"),
+    LedgerAccount.kind == bindparam("kind"),
+    LedgerAccount.household_id.is_not_distinct_from(bindparam("household_id", type_=BigInteger)),
+)
+MOVED = (
+    update(LedgerAccount)
+    .where(LedgerAccount.id == bindparam("account"))
+    .values(balance_cents=LedgerAccount.balance_cents + bindparam("change"))
+    .returning(LedgerAccount.balance_cents)
+)
+RESERVATIONS, DAYS = insert(Reservation), insert(ServiceDay)
+BOOKED = (
+    update(ServiceDay)
+    .where(ServiceDay.id == bindparam("day_id"))
+    .values(booked_count=ServiceDay.booked_count + bindparam("places"))
+)
+NUMBERS_OF_DAYS = select(ServiceDay.day, ServiceDay.id).where(ServiceDay.service_id == bindparam("service_id"))
+
+
+@cache
+def _insertion(model: type[Row]) -> ReturningInsert[tuple[int]]:
+    return insert(model).returning(model.id)
+
+
 def add(db: Session, model: type[Row], **values: Any) -> int:
     """Insert one row and give its number."""
-    number: int = db.execute(insert(model).values(**values).returning(model.id)).scalar_one()
+    number: int = run(db, _insertion(model), **values).scalar()
     return number
+
+
+@cache
+def limit(day: date) -> datetime:
+    """Until when this day can be booked, and a meal of it cancelled."""
+    return deadline(TWO_DAYS_BEFORE, day, Calendar())
 
 
 @dataclass
@@ -85,7 +119,7 @@ class ServiceFacts:
 
     def open_days(self, now: datetime) -> list[date]:
         """Days whose deadline (two days before, at 10 h in Paris) is still ahead, in order."""
-        return [day for day in sorted(self.day_ids) if deadline(TWO_DAYS_BEFORE, day, Calendar()) > now]
+        return [day for day in sorted(self.day_ids) if limit(day) > now]
 
     def ids(self, days: Iterable[date]) -> list[int]:
         """The numbers of these days."""
@@ -616,18 +650,14 @@ class Town:
                 "tariff_price_id": service.price_id,
                 "cents": service.cents,
                 "credit_cents": service.cents,
-                "cancel_deadline_at": deadline(TWO_DAYS_BEFORE, day, Calendar()),
+                "cancel_deadline_at": limit(day),
                 "state": state,
             }
             for child in children
             for day in days
         ]
-        db.execute(insert(Reservation), rows)
-        db.execute(
-            update(ServiceDay)
-            .where(ServiceDay.id.in_(service.ids(days)))
-            .values(booked_count=ServiceDay.booked_count + len(children))
-        )
+        run_all(db, RESERVATIONS, rows)
+        run_all(db, BOOKED, [{"day_id": day_id, "places": len(children)} for day_id in service.ids(days)])
         for school_id, count in Counter(schools.values()).items():
             db.execute(
                 update(SchoolPlace)
@@ -692,15 +722,8 @@ class Town:
         )
         for account_kind, household_id, cents in postings:
             facts = {"regie_id": regie_id, "kind": account_kind, "household_id": household_id}
-            account_id = db.scalar(select(LedgerAccount.id).filter_by(**facts)) or add(
-                db, LedgerAccount, balance_cents=0, **facts
-            )
-            balance: int = db.execute(
-                update(LedgerAccount)
-                .where(LedgerAccount.id == account_id)
-                .values(balance_cents=LedgerAccount.balance_cents + cents)
-                .returning(LedgerAccount.balance_cents)
-            ).scalar_one()
+            account_id = run(db, ACCOUNT, **facts).scalar() or add(db, LedgerAccount, balance_cents=0, **facts)
+            balance: int = run(db, MOVED, account=account_id, change=cents).scalar()
             add(
                 db,
                 Posting,
@@ -775,15 +798,14 @@ def add_service(
             "is_open": True,
             "capacity": capacity,
             "booked_count": 0,
-            "book_deadline_at": deadline(TWO_DAYS_BEFORE, day, Calendar()),
-            "cancel_deadline_at": deadline(TWO_DAYS_BEFORE, day, Calendar()),
+            "book_deadline_at": limit(day),
+            "cancel_deadline_at": limit(day),
         }
         for day in days
         if day.isoweekday() in (1, 2, 4, 5)
     ]
-    db.execute(insert(ServiceDay), rows)
-    found = db.execute(select(ServiceDay.day, ServiceDay.id).where(ServiceDay.service_id == service_id))
-    service.day_ids = {row.day: row.id for row in found}
+    run_all(db, DAYS, rows)
+    service.day_ids = {day: number for day, number in run(db, NUMBERS_OF_DAYS, service_id=service_id)}
     commune.services[slug] = service
     return service
 
