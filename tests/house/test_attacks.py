@@ -54,6 +54,7 @@ FIELDS = [
     *("reponse", "rappel", "attente"),
     *("even_weeks", "holidays", "starts_on", "swap_from", "swap_until", "swap_home"),
     *("pointage", "inscription", "centimes", "beneficiary"),
+    *("reference", "amount", "due_on"),
 ]
 BUTTONS = {
     "cart.choose_meals": ("aller", "cocher", "attendre"),
