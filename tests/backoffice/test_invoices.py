@@ -84,8 +84,8 @@ def test_an_invoice_is_noted_and_marked_paid_once_whatever_is_clicked(
     assert "Confirmer :" not in as_typed(client.get(f"/mairie/factures/{invoice_id}").text)
     with read() as db:
         lines = db.execute(select(AuditLine.action, AuditLine.account_id, AuditLine.facts).order_by(AuditLine.number))
-        told = [(action, who, facts["reference"]) for action, who, facts in lines]
-    assert told == [
+        trail = [(action, who, facts["reference"]) for action, who, facts in lines]
+    assert trail == [
         ("invoice_noted", clerk.account_id, "2026-0412"),
         ("invoice_paid", clerk.account_id, "2026-0412"),
     ]

@@ -146,7 +146,8 @@ def test_noted_while_a_basket_is_paid_it_comes_before_or_after_and_never_takes_a
                 new = NewInvoice(noon.family.household_id, office.regie_id, f"F-{number}", 4520, LONG_AGO)
                 return str(outside_invoices.note_invoice(db, new, office.desk, request_now())[1])
 
-        paid, noted = together(app, [pay, noting])
+        ways: list[Callable[[], str]] = [pay, noting]
+        paid, noted = together(app, ways)
         assert noted == "True"
         was_paid = isinstance(paid, str)
         assert was_paid or kinds_of_refusal([paid]) == {"BookingWaits"}
