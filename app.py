@@ -18,6 +18,7 @@ import accounts.models
 import accounts.queries
 import accounts.views
 import backoffice.call_off_views
+import backoffice.invoice_views
 import backoffice.meal_views
 import backoffice.roll_call_views
 import backoffice.views

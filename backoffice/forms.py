@@ -1,5 +1,7 @@
 """What a clerk types."""
 
+from datetime import timedelta
+
 from wtforms import (
     DateField,
     IntegerField,
@@ -8,13 +10,18 @@ from wtforms import (
     SelectMultipleField,
     StringField,
     TextAreaField,
+    ValidationError,
 )
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
 from wtforms.validators import AnyOf, DataRequired, InputRequired, Length, NumberRange
 
 from enrolments.forms import tidy, whole
+from enrolments.models import LONGEST_REFERENCE
+from enrolments.outside_invoices import EARLIEST_DUE, MOST_DAYS_AHEAD
 from shop.clock import paris_day, request_now
 from shop.forms import Form
+from shop.french import day_plain
+from shop.money import AmountRefused, parse_euros
 from shop.words import gettext as _
 
 LONGEST_REASON = 500
@@ -127,8 +134,58 @@ class CarePlanForm(_ForSomeDays):
     )
 
 
+def _one_line(typed: str | None) -> str:
+    """What was typed, on one line, without control characters and with single spaces."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in typed or "").split())
+
+
+class InvoiceForm(Form):
+    """An invoice of elsewhere that a family has not paid, as it is printed. `cents` is what a valid one asks."""
+
+    regie = SelectField(_("Régie"), coerce=whole, validate_choice=False, id="facture-regie")
+    reference = StringField(
+        _("Référence de la facture"),
+        id="facture-reference",
+        filters=[_one_line],
+        validators=[
+            DataRequired(_("Écrivez la référence, comme elle est imprimée sur la facture.")),
+            Length(max=LONGEST_REFERENCE, message=_("Cette référence est trop longue : 40 caractères au plus.")),
+        ],
+    )
+    amount = StringField(
+        _("Montant"),
+        id="facture-montant",
+        validators=[InputRequired(_("Écrivez le montant qui reste à payer, par exemple 45,20."))],
+    )
+    due_on = DateField(
+        _("Date d’échéance"), id="facture-echeance", validators=[InputRequired(_("Choisissez la date d’échéance."))]
+    )
+    cents = 0
+
+    def validate_amount(self, field: StringField) -> None:
+        """An amount above nothing; it becomes `cents`."""
+        try:
+            self.cents = parse_euros(field.data or "")
+        except AmountRefused as refusal:
+            raise ValidationError(refusal.sentence) from refusal
+        if not self.cents:
+            raise ValidationError(_("Une facture impayée a un montant au-dessus de zéro."))
+
+    def validate_due_on(self, field: DateField) -> None:
+        """A day of this century, and not of a far year."""
+        latest = paris_day(request_now()) + timedelta(days=MOST_DAYS_AHEAD)
+        if field.data is not None and not EARLIEST_DUE <= field.data <= latest:
+            raise ValidationError(
+                _(
+                    "Choisissez une échéance entre le %(first)s et le %(last)s.",
+                    first=day_plain(EARLIEST_DUE),
+                    last=day_plain(latest),
+                )
+            )
+
+
 class StrikeForm(Form):
-    """Why a meal without a booking is taken back."""
+    """Why something that was noted wrongly, a meal or an invoice, is taken back."""
 
     reason = TextAreaField(
         _("Motif"),

@@ -19,8 +19,8 @@ MAY: dict[str, frozenset[str]] = {
     "kitchen": frozenset({"day", "roll_call"}),
 }
 """requests: read requests for access; decide: answer them; families: read their files; day: read a day's list;
-tariffs: see at which tariff a child eats; call_off: cancel a day for everybody; roll_call: note who is there; charge: note a
-meal without a booking, at its price, and take it back."""
+tariffs: see at which tariff a child eats; call_off: cancel a day for everybody; roll_call: note who is there; charge: note
+what a family owes, a meal without a booking or an invoice of elsewhere, and take it back."""
 
 
 class Post(NamedTuple):

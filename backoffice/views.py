@@ -1,6 +1,6 @@
 """Pages of the town hall ("Espace mairie"): the desk, requests, the day's list, families."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -10,9 +10,9 @@ from werkzeug.wrappers import Response
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
 
 from backoffice import queries, rules
-from backoffice.forms import CarePlanForm, DecisionForm, QuotientForm
+from backoffice.forms import CarePlanForm, DecisionForm, InvoiceForm, QuotientForm
 from checkout import sickness
-from enrolments import care_plans, operations, quotients
+from enrolments import care_plans, operations, outside_invoices, quotients
 from enrolments.forms import whole
 from enrolments.operations import Desk
 from enrolments.rules import age_on, school_year_of, validity, year_label
@@ -178,7 +178,7 @@ def families() -> Answer:
 @open_to("office")
 def family(household_id: int) -> Answer:
     """A family's file."""
-    return _family(household_id, None)
+    return family_file(household_id)
 
 
 @blueprint.post("/familles/<int:household_id>/quotient")
@@ -194,7 +194,7 @@ def note_quotient(household_id: int) -> Answer:
     if commune_id not in here:
         raise NotFound
     if not fine or value is None or first is None or last is None:
-        return _family(household_id, form), 422
+        return family_file(household_id, form), 422
     with transaction() as db:
         quotients.note_quotient(db, household_id, commune_id, value, (first, last), the_visitor().account_id, now)
     flash(_("Quotient noté : il vaut pour les réservations à venir."), "ok")
@@ -214,7 +214,7 @@ def note_plan(household_id: int) -> Answer:
     if commune_id not in here:
         raise NotFound
     if not fine or first is None or last is None:
-        return _family(household_id, None, form), 422
+        return family_file(household_id, failed_plan=form), 422
     with transaction() as db:
         care_plans.note_plan(db, household_id, child, commune_id, (first, last), the_visitor().account_id, now)
     flash(_("PAI noté : il vaut pour les réservations à venir."), "ok")
@@ -248,7 +248,13 @@ def see_paper(leave_id: int) -> Response:
     return redirect(url_for("backoffice.family", household_id=household_id), 303)
 
 
-def _family(household_id: int, failed: QuotientForm | None, failed_plan: CarePlanForm | None = None) -> str:
+def family_file(
+    household_id: int,
+    failed: QuotientForm | None = None,
+    failed_plan: CarePlanForm | None = None,
+    failed_invoice: InvoiceForm | None = None,
+) -> str:
+    """A family's file, with the form that was refused."""
     today = paris_day(request_now())
     with reading() as db:
         reach = reach_for(db, "families")
@@ -264,6 +270,8 @@ def _family(household_id: int, failed: QuotientForm | None, failed_plan: CarePla
         plans = care_plans.plans_of(db, here, household_id)
         asked_plans = care_plans.asked_of(db, here, household_id)
         eaten = queries.eaten_by(db, here, household_id)
+        invoices = outside_invoices.invoices_of(db, here, household_id)
+        regies = outside_invoices.regies_of(db, reach.communes("charge"), household_id)
     return render_template(
         "backoffice/family.html",
         reach=reach,
@@ -271,6 +279,9 @@ def _family(household_id: int, failed: QuotientForm | None, failed_plan: CarePla
         leaves=leaves,
         plans=plans,
         eaten=eaten,
+        invoices=invoices,
+        invoice_form=_invoice_form(regies, failed_invoice),
+        may_close=regies.keys(),
         plan_forms=_plan_forms(reach, asked_plans, failed_plan, today),
         may_decide=reach.may("decide"),
         forms=_quotient_forms(reach, asked, known, failed, today),
@@ -319,6 +330,15 @@ def _plan_forms(
         ]
         forms.append((name, form))
     return forms
+
+
+def _invoice_form(regies: Mapping[int, str], failed: InvoiceForm | None) -> InvoiceForm | None:
+    """The form that notes an invoice of one of these régies; nothing where the clerk may not."""
+    if not regies:
+        return None
+    form = failed or InvoiceForm(formdata=None, regie=next(iter(regies)))
+    form.regie.choices = [SelectChoice(regie_id, name) for regie_id, name in regies.items()]
+    return form
 
 
 def reach_for(db: Session, what: rules.What) -> rules.Reach:

@@ -60,7 +60,8 @@ class TooManyMeals(Refusal):
 
 
 class BookingWaits(Refusal):
-    """The household owes something for longer than the service's rule lets it: nothing new is booked until it is settled."""
+    """The household owes something, here or elsewhere, for longer than the service's rule lets it: nothing new is booked
+    until it is settled."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)

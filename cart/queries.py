@@ -35,10 +35,12 @@ from cart.rules import (
     Spans,
     Stage,
     Taken,
+    Wait,
     covered,
     overdue_cents,
-    overdue_words,
     stages_of,
+    unpaid_invoices,
+    wait_of,
     with_homes,
 )
 from catalog.models import (
@@ -53,11 +55,13 @@ from catalog.models import (
     Tariff,
     TariffPrice,
 )
-from catalog.rules.policies import Policies
+from catalog.rules.policies import Blocking, Policies
 from catalog.rules.prices import read_grid
 from enrolments.models import CarePlan, Enrolment, Quotient
+from enrolments.outside_invoices import OpenInvoice, open_invoices
 from homes.queries import custodies
 from homes.rules import Custody
+from shop.clock import paris_day
 from shop.database import AnySelect, Key, UtcDateTime
 from shop.statements import Rows, is_one_of, run
 
@@ -274,6 +278,20 @@ def dues_of(db: Rows, household_id: int) -> dict[int, list[Due]]:
     found: dict[int, list[Due]] = defaultdict(list)
     for regie_id, cents, since in run(db, _DUES, household_id=household_id):
         found[regie_id].append(Due(cents, since))
+    return found
+
+
+def _dues_asked(db: Rows, household_id: int, rules: Iterable[Blocking]) -> dict[int, list[Due]]:
+    """What the household owes, by régie, where one of the rules asks."""
+    return dues_of(db, household_id) if any(rule.amount_due_hours is not None for rule in rules) else {}
+
+
+def _invoices_asked(db: Rows, household_id: int, rules: Iterable[Blocking]) -> dict[int, list[OpenInvoice]]:
+    """The household's open invoices, by régie, where one of the rules asks."""
+    found: dict[int, list[OpenInvoice]] = defaultdict(list)
+    if any(rule.overdue_invoice_days is not None for rule in rules):
+        for invoice in open_invoices(db, household_id):
+            found[invoice.regie_id].append(invoice)
     return found
 
 
@@ -588,14 +606,18 @@ def find_family(db: Rows, household_id: int) -> Family:
     )
 
 
-def why_waiting(db: Rows, household_id: int, places: Collection[Place], now: datetime) -> str | None:
-    """Why the family cannot book anything new at one of these services, when an amount due keeps it waiting. One statement,
-    and only where a service has such a rule."""
+def why_waiting(db: Rows, household_id: int, places: Collection[Place], now: datetime) -> Wait | None:
+    """Why the family cannot book anything new at one of these services, when an amount due or an invoice keeps it waiting.
+    One statement for each of the two, and only where a service has such a rule."""
     rules = [(place.regie_id, Policies.from_json(place.policies).blocking) for place in places]
-    dues = dues_of(db, household_id) if any(rule.amount_due_hours is not None for _regie, rule in rules) else {}
+    dues = _dues_asked(db, household_id, [rule for _regie, rule in rules])
+    invoices = _invoices_asked(db, household_id, [rule for _regie, rule in rules])
+    today = paris_day(now)
     for regie_id, rule in rules:
-        if cents := overdue_cents(rule, dues.get(regie_id, ()), now):
-            return overdue_words(rule, cents)
+        overdue = overdue_cents(rule, dues.get(regie_id, ()), now)
+        unpaid = unpaid_invoices(rule, invoices.get(regie_id, ()), today)
+        if (wait := wait_of(rule, overdue, unpaid)) is not None:
+            return wait
     return None
 
 
@@ -684,6 +706,8 @@ class BasketMeal(NamedTuple):
     """Whether the service's rule lets the meal wait for a PAI that covers its day."""
     overdue_cents: int = 0
     """What the household owes for longer than the service's rule lets it."""
+    unpaid: tuple[OpenInvoice, ...] = ()
+    """The invoices that the household has not paid for longer than the service's rule lets it."""
 
 
 _MEALS: AnySelect = (
@@ -838,7 +862,7 @@ def meals_of_basket(db: Rows, household_id: int, basket_id: int, now: datetime) 
 
 def _priced(db: Rows, household_id: int, found: Sequence[Sequence[Any]], now: datetime) -> list[BasketMeal]:
     """The meals with what each costs now, and what makes them wait. What grids ask is read once, and only where there is one:
-    three statements more; so is what two homes have agreed about a child, and what rules of waiting ask: two."""
+    three statements more; so is what two homes have agreed about a child, and what rules of waiting ask: three."""
     meals = [BasketMeal(*row) for row in found]
     family, eating = NOBODY, defaultdict(set)
     if any(meal.grid is not None for meal in meals):
@@ -854,20 +878,22 @@ def _priced(db: Rows, household_id: int, found: Sequence[Sequence[Any]], now: da
         if meal.service_id not in terms:
             terms[meal.service_id] = Terms(Policies.from_json(meal.policies), meal.commune_id, family)
     rules = [of_service.policies.blocking for of_service in terms.values()]
-    dues = dues_of(db, household_id) if any(rule.amount_due_hours is not None for rule in rules) else {}
+    dues = _dues_asked(db, household_id, rules)
+    invoices = _invoices_asked(db, household_id, rules)
     asked = any(meal.asks_plan and terms[meal.service_id].policies.blocking.pai for meal in meals)
     plans = plans_of(db, household_id) if asked else {}
-    result = []
+    result, today = [], paris_day(now)
     for row, meal in zip(found, meals, strict=True):
         of_service = terms[meal.service_id]
         blocking = of_service.policies.blocking
         spans = plans.get((meal.beneficiary_id, meal.commune_id), ())
         lacks_plan = blocking.pai and meal.asks_plan and not covered(spans, meal.day)
         overdue = overdue_cents(blocking, dues.get(meal.regie_id, ()), now) if dues else 0
+        unpaid = unpaid_invoices(blocking, invoices.get(meal.regie_id, ()), today) if invoices else ()
         custody = homes.get(meal.beneficiary_id)
         away = custody is not None and custody.home_on(meal.day) not in (None, household_id)
         price = _price_now(meal, of_service, eating, stages[meal.line_id])
-        result.append(BasketMeal._make((*row, price, away, lacks_plan, overdue)))
+        result.append(BasketMeal._make((*row, price, away, lacks_plan, overdue, unpaid)))
     return result
 
 

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 from cart.quotes import Quote, Terms, as_freed, quote, says
 from catalog.rules.policies import Blocking
 from catalog.rules.prices import Grid
+from enrolments.outside_invoices import OpenInvoice
 from homes.rules import Custody
 from shop.french import day_long, day_plain, listing, moment, plural
 from shop.money import format_euros
@@ -491,6 +492,66 @@ def overdue_words(blocking: Blocking, cents: int) -> str:
         amount=amount,
         hours=plural(blocking.amount_due_hours, _("heure")),
     )
+
+
+def unpaid_invoices(blocking: Blocking, invoices: Iterable[OpenInvoice], today: date) -> tuple[OpenInvoice, ...]:
+    """Those of a household's invoices at a régie that are past their due date for longer than a service's rule lets them."""
+    days = blocking.overdue_invoice_days
+    return () if days is None else tuple(one for one in invoices if (today - one.due_on).days > days)
+
+
+INVOICES_NAMED = 3
+"""How many invoices a sentence names; « Mes crédits » has them all."""
+
+
+def unpaid_words(invoices: Sequence[OpenInvoice]) -> str:
+    """Why new bookings wait for invoices of a régie, and what ends it."""
+    if len(invoices) == 1:
+        return _(
+            "La facture %(reference)s, %(amount)s, à payer au plus tard le %(due)s, n’est pas payée. Payez-la comme elle "
+            "l’indique, puis prévenez la régie (%(contact)s) : vos repas déjà réservés le restent.",
+            reference=invoices[0].reference,
+            amount=format_euros(invoices[0].cents),
+            due=day_plain(invoices[0].due_on),
+            contact=invoices[0].contact,
+        )
+    named = [
+        _(
+            "%(reference)s (%(amount)s, échéance le %(due)s)",
+            reference=one.reference,
+            amount=format_euros(one.cents),
+            due=day_plain(one.due_on),
+        )
+        for one in invoices[:INVOICES_NAMED]
+    ]
+    if more := len(invoices) - len(named):
+        named.append(ngettext("%(count)s autre", "%(count)s autres", more))
+    return _(
+        "%(count)s factures ne sont pas payées : %(which)s. Payez-les comme elles l’indiquent, puis prévenez la régie "
+        "(%(contact)s) : vos repas déjà réservés le restent.",
+        count=len(invoices),
+        which=listing(named),
+        contact=invoices[0].contact,
+    )
+
+
+class Wait(NamedTuple):
+    """What keeps new bookings waiting, and what ends it; a sentence for each, empty where it is not that."""
+
+    dues: str
+    invoices: str
+
+    @property
+    def sentence(self) -> str:
+        """All of it."""
+        return " ".join(words for words in self if words)
+
+
+def wait_of(blocking: Blocking, overdue: int, unpaid: Sequence[OpenInvoice]) -> Wait | None:
+    """What keeps new bookings at a service waiting: cents that are overdue, unpaid invoices, both; nothing for neither."""
+    if not overdue and not unpaid:
+        return None
+    return Wait(overdue_words(blocking, overdue) if overdue else "", unpaid_words(unpaid) if unpaid else "")
 
 
 def lacking_words(children: Iterable[Child], first: date, last: date, today: date) -> tuple[list[str], list[str]]:

@@ -31,6 +31,7 @@ from cart.rules import (
     Meal,
     Pattern,
     Taken,
+    Wait,
     as_last_week,
     can_be_had,
     cell_state,
@@ -122,8 +123,8 @@ class Choice:
     taken: Mapping[Meal, Taken]
     ticked: set[Meal]
     terms: Terms
-    waits: str | None
-    """Why nothing new can be booked until an amount due is settled."""
+    waits: Wait | None
+    """Why nothing new can be booked until an amount due is settled or an invoice paid."""
     papers: list[str]
     """Of children whose PAI does not cover all days shown."""
     ended: list[str]
@@ -354,7 +355,7 @@ def _wait(commune: str, service: str, ticked: set[Meal], code: str | None) -> st
             if meal.beneficiary_id not in children:
                 raise NotFound
             if (waits := queries.why_waiting(db, household_id, [place], now)) is not None:
-                raise BookingWaits(waits)
+                raise BookingWaits(waits.sentence)
             waiting.join(db, household_id, the_visitor().account_id, place.service_id, children, meal, now)
             joined = _(
                 "%(who)s est sur la liste d’attente du %(day)s.",
@@ -440,7 +441,7 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
         place, _season, family = found
         waits = queries.why_waiting(db, household_id, [place], now)
         if waits is not None:
-            raise BookingWaits(waits)
+            raise BookingWaits(waits.sentence)
         basket = operations.lock_live_basket(db, household_id, place.regie_id, now)
         children = queries.between(family, first, last)
         strangers = {meal.beneficiary_id for meal in ticked} - children.keys()

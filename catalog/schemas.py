@@ -416,15 +416,18 @@ class PlacesSchema(_Table):
 
 
 class BlockingSchema(_Table):
-    """What makes new bookings wait: an amount due for so many hours, a PAI that is asked for and not valid."""
+    """What makes new bookings wait: an amount due for so many hours, an unpaid invoice so many days after its due date, a PAI
+    that is asked for and not valid."""
 
     amount_due_hours = Whole(0, 8760)
+    overdue_invoice_days = Whole(0, 366)
     pai = Boolean(load_default=False)
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _something(self, data: Mapping[str, Any], original: Any, **_more: Any) -> None:
-        if isinstance(original, Mapping) and "amount_due_hours" not in original and data.get("pai") is False:
-            raise ValidationError(_("donnez amount_due_hours, pai = true, ou les deux"))
+        counted = ("amount_due_hours", "overdue_invoice_days")
+        if isinstance(original, Mapping) and not any(name in original for name in counted) and data.get("pai") is False:
+            raise ValidationError(_("donnez amount_due_hours, overdue_invoice_days ou pai = true, un ou plusieurs"))
 
 
 class RefundOf(_Item):

@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 from cart.queries import BasketMeal
 from cart.quotes import reasons
-from cart.rules import Stage, stages_of
+from cart.rules import Stage, Wait, stages_of
 from checkout.rules import Problem, find_problems, is_kept, why_waiting
 from shop.french import day_long, day_plain, listing, month_name
 from shop.words import gettext as _
@@ -91,8 +91,8 @@ class BasketView:
     products: list[Product]
     first_deadline_at: datetime
     """The first booking deadline among its meals."""
-    waits: str | None
-    """Why nothing of it can be paid until an amount due is settled."""
+    waits: Wait | None
+    """Why nothing of it can be paid until an amount due is settled or an invoice paid."""
 
     @property
     def meals(self) -> int:

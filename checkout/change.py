@@ -250,7 +250,7 @@ def plan_change(db: Session, household_id: int, wish: Wish, now: datetime) -> Ch
     lines, _problems = choose(free, children, days, left, terms_of(db, household_id, place, children), now)
     waits = why_waiting(db, household_id, [place], now) if lines else None
     if waits is not None:
-        raise BookingWaits(waits)
+        raise BookingWaits(waits.sentence)
     by_id = {day.id: day.day for day in days.values()}
     return Change(
         place,

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from cart.errors import BookingWaits
 from cart.queries import BasketMeal
 from cart.quotes import says
-from cart.rules import Stage, overdue_words, stages_of
+from cart.rules import Stage, Wait, stages_of, wait_of
 from catalog.rules.policies import Policies
 from checkout.errors import BasketRefused, CannotBeUnbooked, EmptyBasket, TotalChanged, TwoAmounts
 from shop.french import day_long, moment
@@ -152,25 +152,26 @@ def _too_few(capacity: int | None, booked_count: int | None, may_wait: bool) -> 
     return Problem(_("Il ne reste que %(left)s place(s) ce jour-là.", left=left), "another_day")
 
 
-def why_waiting(meals: Sequence[BasketMeal]) -> str | None:
-    """Why no meal of the basket may be ordered until an amount due is settled; nothing where none keeps it waiting."""
-    meal = max(meals, key=lambda meal: meal.overdue_cents, default=None)
-    if meal is None or not meal.overdue_cents:
+def why_waiting(meals: Sequence[BasketMeal]) -> Wait | None:
+    """Why no meal of the basket may be ordered until an amount due is settled or an invoice paid, by the rules that let it
+    wait for most; nothing where none does."""
+    if not any(meal.overdue_cents or meal.unpaid for meal in meals):
         return None
-    return overdue_words(Policies.from_json(meal.policies).blocking, meal.overdue_cents)
+    owing, invoiced = max(meals, key=lambda meal: meal.overdue_cents), max(meals, key=lambda meal: len(meal.unpaid))
+    return wait_of(Policies.from_json(owing.policies).blocking, owing.overdue_cents, invoiced.unpaid)
 
 
 def check_basket(meals: Sequence[BasketMeal], seen_cents: int | None, now: datetime) -> Draft:
     """The basket as an order, if every meal may be ordered at the price that was shown.
 
-    Raises `EmptyBasket`, `BookingWaits` for an amount due, `BasketRefused` with every problem, or `TotalChanged` when
-    `seen_cents`, the total that the person saw, is not the total.
+    Raises `EmptyBasket`, `BookingWaits` for an amount due or an invoice, `BasketRefused` with every problem, or
+    `TotalChanged` when `seen_cents`, the total that the person saw, is not the total.
     """
     if not meals:
         raise EmptyBasket
     waiting = why_waiting(meals)
     if waiting is not None:
-        raise BookingWaits(waiting)
+        raise BookingWaits(waiting.sentence)
     problems = find_problems(meals, now)
     if problems:
         raise BasketRefused({line_id: problem.sentence for line_id, problem in problems.items()})

@@ -8,6 +8,7 @@ from checkout import dues, queries, statement, top_up
 from checkout.errors import DuesChanged
 from checkout.rules import carried
 from checkout.views import the_buyer
+from enrolments.outside_invoices import open_invoices
 from shop.access import open_to, the_household_id
 from shop.clock import request_now
 from shop.database import reading, transaction
@@ -24,7 +25,7 @@ MOST_AT_ONCE = 400
 @blueprint.get("/mes-credits", endpoint="statement")
 @open_to("parents")
 def show_statement() -> str:
-    """A bank statement with running balance; one wallet a régie. What is due comes first."""
+    """A bank statement with running balance; one wallet a régie. What is due, here or elsewhere, comes first."""
     return _page(request.args.get("regie"))
 
 
@@ -41,6 +42,7 @@ def _page(regie: str | None, refusal: Refusal | None = None) -> str:
         meals = queries.meals_of_movements(db, lines) if lines else []
         eaten_ids = [line.unbooked_meal_id for line in lines if line.unbooked_meal_id is not None]
         eaten = dues.eaten_by_id(db, eaten_ids) if eaten_ids else []
+        invoices = open_invoices(db, household_id)
         owed = dues.dues_of(db, household_id) if purse and purse.due_cents else []
     theirs = [meal for meal in owed if purse and meal.regie_id == purse.regie_id]
     balance = purse.balance_cents if purse else 0
@@ -55,6 +57,7 @@ def _page(regie: str | None, refusal: Refusal | None = None) -> str:
             for meal in theirs
         ],
         payable=theirs[: carried([meal.cents for meal in theirs], balance)],
+        invoices=invoices,
         refusal=refusal,
     )
 

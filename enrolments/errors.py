@@ -1,4 +1,4 @@
-"""Refusals about access to services.
+"""Refusals about access to services, and about invoices of elsewhere.
 
 TariffUnknown       422: no such tariff
 YearNotOpen         422: not a school year that may be asked for now
@@ -7,12 +7,17 @@ AlreadyAsked        409: waiting already, or approved already
 MovedOn             409: a request was decided, withdrawn or answered meanwhile
 TwoTariffs          422: two tariffs of one service for one child, at once
 OwnRequest          403: nobody decides about his own family
+ReferenceKnown      409: the reference of an invoice stands for something else
+InvoiceClosed       409: an invoice was closed otherwise meanwhile
+OwnInvoice          403: nobody closes an invoice of his own family
 """
 
 from collections.abc import Sequence
+from datetime import date
 
 from shop.errors import Conflict, Forbidden, Refusal
-from shop.french import listing
+from shop.french import day_plain, listing
+from shop.money import format_euros
 from shop.words import gettext as _
 
 STATE_WORDS = {
@@ -103,4 +108,41 @@ class OwnRequest(Forbidden):
     def __init__(self) -> None:
         super().__init__(
             _("Cette demande est celle de votre famille : une autre personne de la mairie doit la traiter.")
+        )
+
+
+class ReferenceKnown(Conflict):
+    """The reference stands in this régie for another invoice, or for this one with other facts."""
+
+    def __init__(self, reference: str, same_family: bool, cents: int, due_on: date, state: str) -> None:
+        facts = {"reference": reference, "amount": format_euros(cents), "due": day_plain(due_on)}
+        if not same_family:
+            sentence = _("La facture %(reference)s est déjà notée, pour une autre famille : vérifiez la référence.")
+        elif state == "paid":
+            sentence = _("La facture %(reference)s est déjà notée pour cette famille, et payée.")
+        else:
+            sentence = _(
+                "La facture %(reference)s est déjà notée pour cette famille : %(amount)s, échéance le %(due)s. "
+                "Retirez-la d’abord si elle est fausse."
+            )
+        super().__init__(sentence % facts)
+
+
+class InvoiceClosed(Conflict):
+    """The invoice is paid or withdrawn already."""
+
+    def __init__(self, reference: str, state: str) -> None:
+        if state == "paid":
+            sentence = _("La facture %(reference)s est déjà notée comme payée : rien n’a changé.", reference=reference)
+        else:
+            sentence = _("La facture %(reference)s est déjà retirée : rien n’a changé.", reference=reference)
+        super().__init__(sentence)
+
+
+class OwnInvoice(Forbidden):
+    """The clerk belongs to the family."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("Cette famille est la vôtre : une autre personne de la mairie doit s’occuper de ses factures.")
         )

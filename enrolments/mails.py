@@ -1,12 +1,17 @@
-"""Letters about access to services, one function each. `facts["things"]` lists who, service and tariff."""
+"""Letters about access to services, whose `facts["things"]` list who, service and tariff, and about invoices of elsewhere."""
 
 from typing import Any
 
 from flask import current_app, render_template
 from sqlalchemy.orm import Session
 
+from enrolments.outside_invoices import get_told
 from shop.config import Config
+from shop.french import day_plain
+from shop.money import format_euros
 from shop.outbox import Composer, Message
+from shop.stationery import Sheet, write
+from shop.web import link_to
 from shop.words import gettext as _
 from shop.words import ngettext
 
@@ -44,12 +49,77 @@ def access_revoked(_db: Session, facts: dict[str, Any]) -> Message:
     return _letter(_("Accès retiré pour %(names)s", names=_names(facts)), "access_revoked", facts)
 
 
+def invoice_noted(db: Session, facts: dict[str, Any]) -> Message:
+    """The régie knows of an unpaid invoice: which, and what ends it."""
+    invoice = get_told(db, facts["invoice_id"]).invoice
+    sheet = Sheet(
+        subject=_(
+            "Facture %(reference)s : %(amount)s à payer",
+            reference=invoice.reference,
+            amount=format_euros(invoice.cents),
+        ),
+        first_name=None,
+        before=[
+            _("La régie nous signale une facture qui n’est pas payée."),
+            _("Elle ne se paie pas sur ce site : payez-la comme elle l’indique, puis prévenez la régie."),
+        ],
+        facts=[
+            (_("Facture"), invoice.reference),
+            (_("Montant"), format_euros(invoice.cents)),
+            (_("À payer au plus tard le"), day_plain(invoice.due_on)),
+            (_("Régie"), invoice.contact),
+        ],
+        button=(link_to("wallet.statement"), _("Voir mes crédits")),
+        after=[
+            _(
+                "Selon le règlement du service, une facture échue fait attendre vos nouvelles réservations. "
+                "Vos repas déjà réservés le restent."
+            ),
+            _("Une erreur, ou déjà payée ? Dites-le à la régie : elle met cette facture à jour."),
+        ],
+    )
+    return write(sheet)
+
+
+def invoice_paid(db: Session, facts: dict[str, Any]) -> Message:
+    """The régie has seen that an invoice is paid: it keeps nothing waiting any more."""
+    invoice = get_told(db, facts["invoice_id"]).invoice
+    sheet = Sheet(
+        subject=_("Facture %(reference)s : payée", reference=invoice.reference),
+        first_name=None,
+        before=[_("La régie a noté votre facture comme payée : elle ne fait plus attendre vos réservations. Merci.")],
+        facts=[(_("Facture"), invoice.reference), (_("Montant"), format_euros(invoice.cents))],
+        button=(link_to("cart.choose"), _("Réserver")),
+    )
+    return write(sheet)
+
+
+def invoice_withdrawn(db: Session, facts: dict[str, Any]) -> Message:
+    """An invoice was noted wrongly: why."""
+    invoice, reason = get_told(db, facts["invoice_id"])
+    sheet = Sheet(
+        subject=_("Facture %(reference)s : retirée", reference=invoice.reference),
+        first_name=None,
+        before=[_("La régie a retiré cette facture, notée par erreur : elle ne fait plus attendre vos réservations.")],
+        facts=[
+            (_("Facture"), invoice.reference),
+            (_("Montant"), format_euros(invoice.cents)),
+            (_("Motif"), reason or ""),
+        ],
+        button=(link_to("cart.choose"), _("Réserver")),
+    )
+    return write(sheet)
+
+
 LETTERS: dict[str, Composer] = {
     "access_requested": access_requested,
     "access_approved": access_approved,
     "access_refused": access_refused,
     "access_to_complete": access_to_complete,
     "access_revoked": access_revoked,
+    "invoice_noted": invoice_noted,
+    "invoice_paid": invoice_paid,
+    "invoice_withdrawn": invoice_withdrawn,
 }
 
 

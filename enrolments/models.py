@@ -1,4 +1,4 @@
-"""The table of enrolments."""
+"""The tables of enrolments, and of what a town hall notes of a family beside them."""
 
 from datetime import date, datetime
 
@@ -10,6 +10,9 @@ from shop.database import Key, Row
 STATES = ("requested", "to_complete", "approved", "refused", "revoked", "expired", "withdrawn")
 PENDING = "state IN ('requested', 'to_complete')"
 APPROVED = "state = 'approved'"
+STANDS = "state <> 'withdrawn'"
+LONGEST_REFERENCE = 40
+LONGEST_WITHDRAWAL = 300
 
 
 class Enrolment(Row):
@@ -108,4 +111,46 @@ class Quotient(Row):
         UniqueConstraint("household_id", "commune_id", "valid_from"),
         CheckConstraint("value >= 0", name="value"),
         CheckConstraint("valid_until >= valid_from", name="validity"),
+    )
+
+
+class OutsideInvoice(Row):
+    """An invoice that was issued elsewhere (the Trésor public, the software before this one) and that the régie knows to be
+    unpaid. It moves no money here: it is paid elsewhere.
+
+    `open`: not paid. `paid`: the régie has said so. `withdrawn`: noted wrongly; its reference may be noted again.
+    """
+
+    __tablename__ = "outside_invoices"
+
+    regie_id: Mapped[int] = mapped_column(Key, ForeignKey("regies.id"))
+    household_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"), index=True)
+    reference: Mapped[str] = mapped_column(String(LONGEST_REFERENCE))
+    """As it is printed."""
+    cents: Mapped[int]
+    due_on: Mapped[date]
+    """The last day on which it is paid in time."""
+    state: Mapped[str] = mapped_column(String(9))
+    noted_at: Mapped[datetime]
+    noted_by_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
+    closed_at: Mapped[datetime | None]
+    closed_by_id: Mapped[int | None] = mapped_column(Key, ForeignKey("accounts.id"))
+    withdrawn_reason: Mapped[str | None] = mapped_column(String(LONGEST_WITHDRAWAL))
+    """Why it was noted wrongly: the family reads it."""
+
+    __table_args__ = (
+        CheckConstraint("state IN ('open', 'paid', 'withdrawn')", name="state"),
+        CheckConstraint("cents > 0", name="cents"),
+        CheckConstraint("reference <> ''", name="reference"),
+        CheckConstraint("(state = 'open') = (closed_at IS NULL)", name="closed"),
+        CheckConstraint("(closed_at IS NULL) = (closed_by_id IS NULL)", name="closed_by"),
+        CheckConstraint("(state = 'withdrawn') = (withdrawn_reason IS NOT NULL)", name="withdrawn_why"),
+        Index(
+            "uq_outside_invoices_reference",
+            "regie_id",
+            "reference",
+            unique=True,
+            postgresql_where=text(STANDS),
+            sqlite_where=text(STANDS),
+        ),
     )

@@ -54,10 +54,14 @@ class Blocking:
     """After how many hours an amount due to the régie does; nothing when it never does."""
     pai: bool = False
     """Whether a tariff that asks for a PAI is booked only for days that a valid one covers."""
+    overdue_invoice_days: int | None = None
+    """For how many days after its due date an unpaid invoice of elsewhere does not yet; nothing when it never does."""
 
     def as_json(self) -> dict[str, Any]:
         """The rule as a row keeps it, and as a catalogue file writes it."""
         facts: dict[str, Any] = {} if self.amount_due_hours is None else {"amount_due_hours": self.amount_due_hours}
+        if self.overdue_invoice_days is not None:
+            facts["overdue_invoice_days"] = self.overdue_invoice_days
         return facts | ({"pai": True} if self.pai else {})
 
 
@@ -319,6 +323,13 @@ def blocking_sentences(policies: Policies) -> list[str]:
         hours = plural(blocking.amount_due_hours, _("heure"))
         found.append(
             _("Un montant dû depuis plus de %(hours)s se règle avant toute nouvelle réservation.", hours=hours)
+        )
+    if blocking.overdue_invoice_days == 0:
+        found.append(_("Une facture dont l’échéance est passée se règle avant toute nouvelle réservation."))
+    elif blocking.overdue_invoice_days is not None:
+        days = plural(blocking.overdue_invoice_days, _("jour"))
+        found.append(
+            _("Une facture échue depuis plus de %(days)s se règle avant toute nouvelle réservation.", days=days)
         )
     if blocking.pai:
         found.append(_("Un tarif avec PAI se réserve pour les jours que couvre un PAI remis à la mairie."))

@@ -119,7 +119,7 @@ def book_usual(db: Session, token: str, seen_cents: int, now: datetime, pay: boo
         raise WeekChanged(seen_cents, offer.total_cents)
     waits = cart.queries.why_waiting(db, link.household_id, [at for at, _children in places.values()], now)
     if waits is not None:
-        raise BookingWaits(waits)
+        raise BookingWaits(waits.sentence)
     for regie_id, lines in offer.lines.items():
         if lines:
             cart.operations.add_lines(db, baskets[regie_id], lines)

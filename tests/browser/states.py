@@ -26,6 +26,8 @@ from checkout.unbooked import note_eaten, weigh
 from checkout.waiting import make_offers
 from demo.published import load_published
 from enrolments.models import Enrolment
+from enrolments.operations import Desk
+from enrolments.outside_invoices import NewInvoice, mark_paid, note_invoice, withdraw
 from homes.models import CustodySwap
 from homes.queries import invitations_to
 from orders.models import FreedMeal, Order, Reservation, UnbookedMeal
@@ -160,6 +162,7 @@ def prepare(shop: Served) -> None:
     _two_homes(shop)
     _freed(shop)
     _at_noon(shop)
+    _invoices_of_elsewhere(shop)
     with shop.write() as db:
         db.execute(update(Account).where(Account.email == NEW_CLERK).values(totp_secret=None, totp_enrolled_at=None))
 
@@ -421,7 +424,7 @@ def _at_noon(shop: Served) -> None:
             cents = weigh(db, day_id, enrolment.id, now).price.cents
             note_eaten(db, day_id, enrolment.id, cents, clerk_id, now)
         _note_today(db, clerk_id, shop.clock.now())
-        _make_wait(db, "craponne-sur-arzon", {"amount_due_hours": 24})
+        _make_wait(db, "craponne-sur-arzon", {"amount_due_hours": 24, "overdue_invoice_days": 0})
         _make_wait(db, "la-tessoualle", {"pai": True})
         db.execute(
             update(Tariff).where(Tariff.service_id == _of_service("la-tessoualle").scalar_subquery()).values(pai=True)
@@ -457,6 +460,37 @@ def _note_today(db: Session, clerk_id: int, now: datetime) -> None:
     ).first()
     assert enrolment_id is not None, "a child of this family has nothing booked today"
     note_eaten(db, day_id, enrolment_id, weigh(db, day_id, enrolment_id, now).price.cents, clerk_id, now)
+
+
+def _invoices_of_elsewhere(shop: Served) -> None:
+    """Unpaid invoices of elsewhere: of the family that owes already, and of another that books where they keep it waiting;
+    one is paid, one was noted wrongly."""
+    now = shop.clock.now() - timedelta(days=2)
+    with shop.write() as db:
+        clerk_id = db.scalars(select(Account.id).where(Account.email == CLERK)).one()
+        desk = Desk(clerk_id, frozenset(db.scalars(select(Commune.id))))
+        households = {
+            email: db.scalars(
+                select(HouseholdMember.household_id)
+                .join(Account, Account.id == HouseholdMember.account_id)
+                .where(Account.email == email)
+            ).one()
+            for email in (COMPANY, DUPONT)
+        }
+        regies = dict(db.execute(select(Commune.slug, Commune.regie_id)).all())
+        due = (now - timedelta(days=40)).date()
+
+        def note(email: str, commune: str, reference: str, cents: int) -> int:
+            new = NewInvoice(households[email], regies[commune], reference, cents, due)
+            return note_invoice(db, new, desk, now)[0]
+
+        note(COMPANY, "craponne-sur-arzon", "2026-T3-004512-RESTAURATION-SCOLAIRE", 12845)
+        for number in range(4):
+            note(DUPONT, "cuille", f"2026-0{number + 1}-0412", 4520 + number)
+        note(DUPONT, "aiguilhe", "2026-0418", 4520)
+        mark_paid(db, note(DUPONT, "aiguilhe", "2026-0377", 3800), desk, now)
+        withdraw(db, note(DUPONT, "aiguilhe", "2026-0099", 990), "Facture d’une autre famille.", desk, now)
+        _make_wait(db, "cuille", {"overdue_invoice_days": 30})
 
 
 def _make_wait(db: Session, commune: str, blocking: dict[str, object]) -> None:
@@ -1556,6 +1590,39 @@ page("mairie-jour-sans-reservation", "/mairie/jour?date=2026-11-19", CLERK)
 page("reservations-sans-reservation", "/mes-reservations?semaine=2026-W47", COMPANY)
 page("reservations-annee-sans-reservation", "/mes-reservations?annee=2026", COMPANY)
 page("calendrier-sans-reservation", f"{AIGUILHE}?periode=semaine:2026-11-16", DUPONT)
+
+
+def _file_of_dupont(window: Window) -> None:
+    window.go("/mairie/familles?q=Dupont")
+    window.page.get_by_role("table").get_by_role("link").first.click()
+
+
+@state("mairie-facture-erreur", CLERK)
+def _invoice_wrong(window: Window) -> None:
+    _file_of_dupont(window)
+    window.page.locator("summary").filter(has_text="Noter une facture impayée").click()
+    window.page.get_by_label("Montant").fill("12,345")
+    window.button("Noter cette facture").click()
+
+
+def _to_close(window: Window) -> None:
+    _file_of_dupont(window)
+    window.page.get_by_role("link", name=re.compile("^Payée ou retirée")).first.click()
+
+
+@state("mairie-facture", CLERK)
+def _invoice_to_close(window: Window) -> None:
+    _to_close(window)
+
+
+@state("mairie-facture-sans-motif", CLERK)
+def _invoice_without_reason(window: Window) -> None:
+    _to_close(window)
+    window.button("Retirer cette facture").click()
+
+
+page("calendrier-facture", "/reserver/cuille/cantine", DUPONT)
+page("factures-ailleurs", "/mes-credits", DUPONT)
 page("montants-dus", "/mes-credits", COMPANY)
 page("montants-dus-compte", "/mon-compte", COMPANY)
 page("montants-dus-recharger", "/recharger", COMPANY)

@@ -63,7 +63,7 @@ POLICIES = st.builds(
     sickness=st.none() | st.builds(Sickness, RULES, st.integers(0, 3), st.booleans()),
     cost_price=st.none() | CENTS,
     freed=st.none() | RULES,
-    blocking=st.builds(Blocking, st.none() | st.integers(0, 8760), st.booleans()),
+    blocking=st.builds(Blocking, st.none() | st.integers(0, 8760), st.booleans(), st.none() | st.integers(0, 366)),
 )
 ALL_RULES = st.builds(Rules, RULES, RULES, POLICIES)
 

@@ -74,7 +74,7 @@ def test_what_makes_bookings_wait_goes_out_and_comes_back(write: OpenSession, cl
     first = commune.services[0]
     waiting = replace(
         first,
-        policies=replace(first.policies, blocking=Blocking(48, True)),
+        policies=replace(first.policies, blocking=Blocking(48, True, 30)),
         tariffs=(replace(first.tariffs[0], pai=True), *first.tariffs[1:]),
     )
     changed = replace(town, communes=(replace(commune, services=(waiting, *commune.services[1:])), *town.communes[1:]))
@@ -86,6 +86,7 @@ def test_what_makes_bookings_wait_goes_out_and_comes_back(write: OpenSession, cl
         told = as_typed("\n".join(lines))
         assert "PAI demandé : non → oui" in told
         assert "Un montant dû depuis plus de 48" in told
+        assert "Une facture échue depuis plus de 30" in told
     with write() as db:
         assert not import_town(db, changed, clock.now()).changed
         assert read_catalogue(db, town.regie.slug) == changed

@@ -336,6 +336,22 @@ def test_a_service_with_every_policy_says_them_all() -> None:
                 "Les repas déjà réservés restent réservés.",
             ],
         ),
+        (
+            Blocking(overdue_invoice_days=0),
+            [
+                "Une facture dont l’échéance est passée se règle avant toute nouvelle réservation.",
+                "Les repas déjà réservés restent réservés.",
+            ],
+        ),
+        (
+            Blocking(1, True, 30),
+            [
+                "Un montant dû depuis plus de 1 heure se règle avant toute nouvelle réservation.",
+                "Une facture échue depuis plus de 30 jours se règle avant toute nouvelle réservation.",
+                "Un tarif avec PAI se réserve pour les jours que couvre un PAI remis à la mairie.",
+                "Les repas déjà réservés restent réservés.",
+            ],
+        ),
     ],
 )
 def test_what_makes_bookings_wait_in_words(blocking: Blocking, expected: list[str]) -> None:

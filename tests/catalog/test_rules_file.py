@@ -87,6 +87,8 @@ def with_pai(policies: str) -> str:
         ("{ amount_due_hours = 0 }", Blocking(0)),
         ("{ pai = true }", Blocking(None, True)),
         ("{ amount_due_hours = 48, pai = true }", Blocking(48, True)),
+        ("{ overdue_invoice_days = 0 }", Blocking(None, False, 0)),
+        ("{ overdue_invoice_days = 366, amount_due_hours = 1, pai = true }", Blocking(1, True, 366)),
     ],
 )
 def test_what_makes_bookings_wait_is_read(written_as: str, expected: Blocking) -> None:
@@ -370,8 +372,12 @@ SAME_DAY = 'until = { days_before = 0, counted = "calendar", at = "09:00" }'
         ),
         ('cost_price = "0"', ".cost_price", "un montant nul n’est pas accepté"),
         # What makes bookings wait.
-        ("blocking = { }", ".blocking", "donnez amount_due_hours, pai = true, ou les deux"),
-        ("blocking = { pai = false }", ".blocking", "donnez amount_due_hours, pai = true, ou les deux"),
+        ("blocking = { }", ".blocking", "donnez amount_due_hours, overdue_invoice_days ou pai = true, un ou plusieurs"),
+        (
+            "blocking = { pai = false }",
+            ".blocking",
+            "donnez amount_due_hours, overdue_invoice_days ou pai = true, un ou plusieurs",
+        ),
         (
             "blocking = { amount_due_hours = -1 }",
             ".blocking.amount_due_hours",
@@ -381,6 +387,21 @@ SAME_DAY = 'until = { days_before = 0, counted = "calendar", at = "09:00" }'
             'blocking = { amount_due_hours = "48" }',
             ".blocking.amount_due_hours",
             "« 48 » : un nombre entier de 0 à 8760 est attendu",
+        ),
+        (
+            "blocking = { overdue_invoice_days = -1 }",
+            ".blocking.overdue_invoice_days",
+            "-1 : un nombre entier de 0 à 366 est attendu",
+        ),
+        (
+            "blocking = { overdue_invoice_days = 367 }",
+            ".blocking.overdue_invoice_days",
+            "367 : un nombre entier de 0 à 366 est attendu",
+        ),
+        (
+            "blocking = { overdue_invoice_days = 1.5 }",
+            ".blocking.overdue_invoice_days",
+            "1.5 : un nombre entier de 0 à 366 est attendu",
         ),
         ('blocking = { pai = "oui" }', ".blocking.pai", "« oui » : true ou false est attendu"),
         ("blocking = { days = 2, amount_due_hours = 1 }", ".blocking.days", "champ inconnu"),

@@ -23,6 +23,8 @@ from checkout.reminders.models import MutedReminder, QuietWeek, Reminder
 from orders.models import Order, Reservation
 from shop.clock import PARIS, StoppedClock
 from shop.limits import Limits
+from tests.checkout.presence import Noon
+from tests.checkout.test_outside_invoices import Office
 from tests.conftest import BooksHold, CountStatements, OpenSession, SendLetters, SignIn, Submit, as_typed
 from tests.factory import Family, Town, add
 from wallet.models import LedgerAccount
@@ -357,6 +359,22 @@ def test_with_too_little_in_the_wallet_the_meals_go_into_the_basket(
     assert opened.say("habitude", 1520).status_code == 303
     assert in_basket(read, regular) == 4
     assert opened.client.get("/panier").location.startswith("/connexion"), "paying is for who signs in"
+    books_hold()
+
+
+def test_an_unpaid_invoice_keeps_the_link_waiting_too(
+    town: Town, opened: Opened, regular: Family, read: OpenSession, write: OpenSession, books_hold: BooksHold
+) -> None:
+    noon = Noon(town, write, read)
+    noon.rules(blocking={"overdue_invoice_days": 0})
+    office = Office(noon)
+    invoice = office.note(family=regular)
+    answer = opened.say("habitude")
+    assert (answer.status_code, "2026-0412" in answer.text) == (422, True)
+    assert (booked(read, regular), in_basket(read, regular), balance(read, regular)) == (0, 0, 5000)
+    office.pay(invoice)
+    assert opened.say("habitude").status_code == 303
+    assert booked(read, regular) == 4
     books_hold()
 
 

@@ -67,6 +67,10 @@ POLICY = """
     GET  backoffice.choose_unbooked             office
     POST backoffice.note_unbooked               office
     POST backoffice.strike_off                  office
+    POST backoffice.note_invoice                office
+    GET  backoffice.invoice                     office
+    POST backoffice.mark_invoice_paid           office
+    POST backoffice.withdraw_invoice            office
     GET  backoffice.call_offs                   office
     POST backoffice.call_day_off                office
     POST backoffice.carry_out                   office

@@ -56,6 +56,7 @@ FIELDS = [
     *("even_weeks", "holidays", "starts_on", "swap_from", "swap_until", "swap_home"),
     *("pointage", "inscription", "centimes", "beneficiary", "kind", "words", "day"),
     *("meals", "families", "cents", "unbooked", "due_cents", "paid_cents"),
+    *("reference", "amount", "due_on"),
 ]
 BUTTONS = {
     "cart.choose_meals": ("aller", "cocher", "attendre"),

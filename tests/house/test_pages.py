@@ -22,7 +22,7 @@ from checkout.call_off import Affected, Plan, Scope
 from checkout.reminders.models import Reminder
 from checkout.reminders.queries import mark_of
 from checkout.unbooked import note_eaten
-from enrolments.models import CarePlan
+from enrolments.models import CarePlan, OutsideInvoice
 from homes.models import CustodyCalendar, CustodySwap
 from orders.models import Order, SickLeave
 from payments.models import Payment
@@ -151,6 +151,18 @@ def world(town: Town, write: OpenSession) -> World:
             noted_at=town.now,
             noted_by_id=clerk.account_id,
         )
+        invoice_id = add(
+            db,
+            OutsideInvoice,
+            regie_id=town.regie_id,
+            household_id=family.household_id,
+            reference="2026-0412",
+            cents=4520,
+            due_on=days[0],
+            state="open",
+            noted_at=town.now,
+            noted_by_id=clerk.account_id,
+        )
         eaten = note_eaten(
             db,
             canteen.day_ids[date(2026, 11, 17)],
@@ -187,6 +199,7 @@ def world(town: Town, write: OpenSession) -> World:
         "swap_id": swap_id,
         "plan_id": plan_id,
         "meal_id": eaten[0],
+        "invoice_id": invoice_id,
         "service_day_id": canteen.day_ids[date(2026, 11, 17)],
         "beneficiary_id": family.beneficiary_ids[0],
     }
