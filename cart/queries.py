@@ -610,8 +610,10 @@ def why_waiting(db: Rows, household_id: int, places: Collection[Place], now: dat
     """Why the family cannot book anything new at one of these services, when an amount due or an invoice keeps it waiting.
     One statement for each of the two, and only where a service has such a rule."""
     rules = [(place.regie_id, Policies.from_json(place.policies).blocking) for place in places]
-    dues = _dues_asked(db, household_id, [rule for _regie, rule in rules])
-    invoices = _invoices_asked(db, household_id, [rule for _regie, rule in rules])
+    asked = [rule for _regie, rule in rules]
+    dues, invoices = _dues_asked(db, household_id, asked), _invoices_asked(db, household_id, asked)
+    if not dues and not invoices:
+        return None
     today = paris_day(now)
     for regie_id, rule in rules:
         overdue = overdue_cents(rule, dues.get(regie_id, ()), now)

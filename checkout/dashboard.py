@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from checkout.reminders import queries
 from checkout.reminders.rules import Cover, Day, Family, covers, habits
+from enrolments.outside_invoices import open_invoices
 from shop.clock import paris_day
 from shop.french import listing
 
@@ -46,10 +47,12 @@ class Dashboard(NamedTuple):
     """Until when what is in the basket can be paid in time; nothing when the basket is empty or that is past."""
     covers: list[Cover]
     """How far wallets last for the usual meals; one that lasts for all that is known is not among them."""
+    invoices_cents: int
+    """What the régies know to be unpaid elsewhere."""
 
 
 def look_ahead(db: Session, household_id: int, now: datetime) -> Dashboard:
-    """What comes next for the household, in three statements; one more where meals are usually paid from a wallet."""
+    """What comes next for the household, in four statements; one more where meals are usually paid from a wallet."""
     today = paris_day(now)
     enrolments = queries.enrolments_of(db, [household_id])
     approved = {facts.right.service_id for facts in enrolments if facts.state == "approved"}
@@ -66,6 +69,7 @@ def look_ahead(db: Session, household_id: int, now: datetime) -> Dashboard:
         states["requested"],
         min(limits, default=None),
         covers(family, days, balances, now) if used else [],
+        sum(invoice.cents for invoice in open_invoices(db, household_id)),
     )
 
 

@@ -24,7 +24,7 @@ def test_the_days_ahead_the_deadline_and_what_to_do(
     town.enrol(family, family.beneficiary_ids[0], town.aiguilhe.childcare, state="to_complete")
     with statements() as seen:
         html = client.get("/mon-compte").text
-    assert seen.count <= 5, seen
+    assert seen.count <= 6, seen
     assert "Prochaine date limite" in html
     assert "2 repas attendent dans votre panier" in html
     assert "La mairie attend un complément" in html

@@ -320,6 +320,7 @@ def test_a_family_sees_its_open_invoices_under_its_credits_and_no_other_home_doe
         assert words in page
     assert "RETIREE" not in page
     assert "B&amp;1" not in page
+    assert "49,20\u00a0€ de factures restent à payer ailleurs." in as_typed(client.get("/mon-compte").text)
     sign_in(client, other)
     assert "2026-0412" not in client.get("/mes-credits").text
     noon.rules(blocking=RULE)
