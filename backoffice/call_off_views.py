@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
 
-from backoffice import queries
+from backoffice import call_off_queries
 from backoffice.forms import CallOffForm
 from backoffice.views import Answer, blueprint, reach_for
 from checkout import call_off
@@ -40,8 +40,8 @@ def _page(form: CallOffForm, refused: str = "", affected: Affected | None = None
     with reading() as db:
         reach = reach_for(db, "call_off")
         here = reach.communes("call_off")
-        services, schools = queries.services_of(db, here), queries.schools_of(db, here)
-        known = queries.call_offs(db, here, today - SHOWN)
+        services, schools = call_off_queries.services_of(db, here), call_off_queries.schools_of(db, here)
+        known = call_off_queries.call_offs(db, here, today - SHOWN)
     form.service.choices = [SelectChoice(key, name) for key, name in services]
     form.school.choices = [SelectChoice(key, name) for key, name in [(0, _("Tout le monde")), *schools]]
     return render_template(
@@ -106,17 +106,17 @@ def _scope(db: Session, form: CallOffForm) -> Scope:
     here = reach_for(db, "call_off").communes("call_off")
     today, day = paris_day(request_now()), form.day.data
     school_id = form.school.data or None
-    if form.service.data not in dict(queries.services_of(db, here)) or (
-        school_id is not None and school_id not in dict(queries.schools_of(db, here))
+    if form.service.data not in dict(call_off_queries.services_of(db, here)) or (
+        school_id is not None and school_id not in dict(call_off_queries.schools_of(db, here))
     ):
         raise NotFound
     day_id = None
     if day is not None and today <= day <= today + AHEAD:
-        day_id = queries.day_of(db, here, form.service.data, day)
+        day_id = call_off_queries.day_of(db, here, form.service.data, day)
     if day_id is None:
         raise Refusal(_("Ce service ne sert pas ce jour-là, ou ce jour est passé."))
     name = form.class_name.data or None
-    if name is not None and not queries.has_class(db, school_id, name):
+    if name is not None and not call_off_queries.has_class(db, school_id, name):
         raise Refusal(_("La classe « %(name)s » n’existe pas dans cette école : vérifiez son nom.", name=name))
     return Scope(day_id, school_id, name)
 
@@ -126,7 +126,7 @@ def _scope(db: Session, form: CallOffForm) -> Scope:
 def take_back(call_off_id: int) -> Response:
     """Take a planned call-off back."""
     with transaction() as db:
-        queries.own_call_off(db, reach_for(db, "call_off").communes("call_off"), call_off_id)
+        call_off_queries.own_call_off(db, reach_for(db, "call_off").communes("call_off"), call_off_id)
         call_off.take_back(db, call_off_id, the_visitor().account_id, request_now())
     flash(_("Annulation retirée : rien n’a changé pour les familles."), "ok")
     return redirect(url_for("backoffice.call_offs"), 303)
@@ -137,7 +137,7 @@ def take_back(call_off_id: int) -> Response:
 def carry_out(call_off_id: int) -> Response:
     """Carry a planned call-off out at once."""
     with reading() as db:
-        picnic = queries.own_call_off(db, reach_for(db, "call_off").communes("call_off"), call_off_id).picnic
+        picnic = call_off_queries.own_call_off(db, reach_for(db, "call_off").communes("call_off"), call_off_id).picnic
     meals = call_off.carry_out_now(call_off_id, request_now())
     if meals is None:
         raise TooLateToTakeBack

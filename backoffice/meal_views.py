@@ -2,7 +2,7 @@
 
 from flask import render_template, request
 
-from backoffice import queries
+from backoffice import family_queries, request_queries
 from backoffice.views import blueprint, reach_for
 from cart.quotes import reasons
 from checkout import meal_history, spans
@@ -21,10 +21,10 @@ def family_meals(household_id: int) -> str:
     with reading() as db:
         reach = reach_for(db, "families")
         here = reach.communes("families")
-        if not queries.requests_of(db, here, household_id):
+        if not request_queries.requests_of(db, here, household_id):
             raise NotFound
-        contacts = queries.contacts_of(db, household_id)
-        meals = queries.meals_of(db, here, household_id, span.first, span.last)
+        contacts = family_queries.contacts_of(db, household_id)
+        meals = family_queries.meals_of(db, here, household_id, span.first, span.last)
     return render_template(
         "backoffice/family_meals.html",
         reach=reach,

@@ -6,7 +6,7 @@ from flask import flash, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
 
 import orders.operations
-from backoffice import queries, rules
+from backoffice import day_queries, family_queries, rules
 from backoffice.forms import StrikeForm
 from backoffice.views import DIETS, LONGEST_SEARCH, Answer, blueprint, reach_for, school_words
 from checkout import unbooked
@@ -25,8 +25,8 @@ MARKS: dict[str, Literal["present", "absent"]] = {"presents": "present", "absent
 """What each button notes; "reste" for all of whom nothing is noted yet."""
 
 
-def _day(db: Session, reach: rules.Reach, what: rules.What, service_day_id: int) -> queries.DayHead:
-    found = queries.find_day(db, reach.communes(what), service_day_id)
+def _day(db: Session, reach: rules.Reach, what: rules.What, service_day_id: int) -> day_queries.DayHead:
+    found = day_queries.find_day(db, reach.communes(what), service_day_id)
     if found is None:
         raise NotFound
     return found
@@ -44,9 +44,9 @@ def _roll_call(service_day_id: int, refused: str = "", failed: tuple[int, Strike
         reach = reach_for(db, "roll_call")
         head = _day(db, reach, "roll_call", service_day_id)
         here = reach.communes("roll_call")
-        lines = queries.booked_on(db, here, head.day).get(service_day_id, [])
-        eaten = queries.eaten_on(db, here, service_day_id)
-        may_charge = queries.find_day(db, reach.communes("charge"), service_day_id) is not None
+        lines = day_queries.booked_on(db, here, head.day).get(service_day_id, [])
+        eaten = day_queries.eaten_on(db, here, service_day_id)
+        may_charge = day_queries.find_day(db, reach.communes("charge"), service_day_id) is not None
     return render_template(
         "backoffice/roll_call.html",
         reach=reach,
@@ -95,7 +95,7 @@ def mark(service_day_id: int) -> Answer:
     return redirect(url_for("backoffice.roll_call", service_day_id=service_day_id), 303)
 
 
-def _why_not_marked(head: queries.DayHead, button: str, ids: list[int]) -> str:
+def _why_not_marked(head: day_queries.DayHead, button: str, ids: list[int]) -> str:
     if button not in MARKS:
         return _("Choisissez « Présents » ou « Absents ».")
     if head.day > paris_day(request_now()):
@@ -118,7 +118,7 @@ def _search(service_day_id: int, refused: str = "") -> str:
     with reading() as db:
         reach = reach_for(db, "charge")
         head = _day(db, reach, "charge", service_day_id)
-        found = queries.candidates(db, reach.communes("charge"), head, typed)
+        found = day_queries.candidates(db, reach.communes("charge"), head, typed)
     return render_template(
         "backoffice/unbooked.html",
         reach=reach,
@@ -126,21 +126,21 @@ def _search(service_day_id: int, refused: str = "") -> str:
         typed=typed,
         found=found,
         whose_day=rules.whose_day,
-        limit=queries.SEARCH_LIMIT,
+        limit=family_queries.SEARCH_LIMIT,
         refused=refused,
     )
 
 
 def _confirm(service_day_id: int, enrolment_id: int, refusal: Refusal | None = None) -> Answer:
     weighed: Weighed | None = None
-    homes: dict[int, queries.OtherHome] = {}
+    homes: dict[int, family_queries.OtherHome] = {}
     with reading() as db:
         reach = reach_for(db, "charge")
         head = _day(db, reach, "charge", service_day_id)
         try:
             weighed = unbooked.weigh(db, service_day_id, enrolment_id, request_now())
             ids = {weighed.household_id, weighed.home_id or weighed.household_id}
-            homes = queries.known_homes(db, reach.communes("charge"), ids)
+            homes = family_queries.known_homes(db, reach.communes("charge"), ids)
         except NotFound:
             raise
         except Refusal as no:
@@ -193,7 +193,7 @@ def strike_off(meal_id: int) -> Answer:
     fine = form.validate()
     with reading() as db:
         here = sorted(reach_for(db, "charge").communes("charge"))
-        day_id = queries.day_of_eaten(db, here, meal_id)
+        day_id = day_queries.day_of_eaten(db, here, meal_id)
     if day_id is None:
         raise NotFound
     if not fine:

@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
 
-from backoffice import queries, rules
+from backoffice import day_queries, family_queries, request_queries, rules
 from backoffice.forms import CarePlanForm, DecisionForm, InvoiceForm, QuotientForm
+from backoffice.reach import reach_of
 from checkout import sickness
 from enrolments import care_plans, operations, outside_invoices, quotients
 from enrolments.forms import whole
@@ -51,13 +52,13 @@ def desk() -> Answer:
     """The desk: what waits today, and how many meals the next days have."""
     today = paris_day(request_now())
     with reading() as db:
-        reach = queries.reach_of(db, the_visitor().account_id)
+        reach = reach_of(db, the_visitor().account_id)
         if not reach.may("families"):
             return redirect(url_for("backoffice.day"), 303)
-        waiting = queries.waiting(db, reach.communes("requests")) if reach.may("requests") else []
-        meals = queries.headcounts(db, reach.communes("day"), today, today + timedelta(days=DAYS_AHEAD))
+        waiting = request_queries.waiting(db, reach.communes("requests")) if reach.may("requests") else []
+        meals = day_queries.headcounts(db, reach.communes("day"), today, today + timedelta(days=DAYS_AHEAD))
     oldest = min((line.oldest_at for line in waiting), default=None)
-    days: dict[date, list[queries.Headcount]] = {}
+    days: dict[date, list[day_queries.Headcount]] = {}
     for line in meals:
         days.setdefault(line.day, []).append(line)
     return render_template(
@@ -124,10 +125,10 @@ def day() -> Answer:
     with reading() as db:
         reach = reach_for(db, "day")
         here = reach.communes("day")
-        shown = asked or queries.next_served(db, here, today) or today
-        before, after = queries.around(db, here, shown)
-        services = queries.services_on(db, here, shown)
-        booked = queries.booked_on(db, here, shown)
+        shown = asked or day_queries.next_served(db, here, today) or today
+        before, after = day_queries.around(db, here, shown)
+        services = day_queries.services_on(db, here, shown)
+        booked = day_queries.booked_on(db, here, shown)
     page = render_template(
         "backoffice/day.html",
         reach=reach,
@@ -156,7 +157,7 @@ def day() -> Answer:
     return page, 422 if wrong else 200
 
 
-def _by_diet(lines: Iterable[queries.Booked]) -> list[rules.Tally]:
+def _by_diet(lines: Iterable[day_queries.Booked]) -> list[rules.Tally]:
     """How many meals there are of each diet, in the order in which diets are always named."""
     return rules.tally((DIETS[line.diet] for line in lines), list(DIETS.values()))
 
@@ -168,9 +169,9 @@ def families() -> Answer:
     typed = request.args.get("q", "").replace("\0", "").strip()[:LONGEST_SEARCH]
     with reading() as db:
         reach = reach_for(db, "families")
-        found = queries.search_families(db, reach.communes("families"), typed)
+        found = family_queries.search_families(db, reach.communes("families"), typed)
     return render_template(
-        "backoffice/families.html", reach=reach, typed=typed, found=found, limit=queries.SEARCH_LIMIT
+        "backoffice/families.html", reach=reach, typed=typed, found=found, limit=family_queries.SEARCH_LIMIT
     )
 
 
@@ -227,7 +228,7 @@ def remove_plan(household_id: int, plan_id: int) -> Response:
     """Take back a PAI that was noted wrongly."""
     with transaction() as db:
         here = reach_for(db, "decide").communes("decide")
-        if not queries.requests_of(db, here, household_id):
+        if not request_queries.requests_of(db, here, household_id):
             raise NotFound
         there = care_plans.remove_plan(db, here, household_id, plan_id, the_visitor().account_id, request_now())
     if there:
@@ -259,17 +260,17 @@ def family_file(
     with reading() as db:
         reach = reach_for(db, "families")
         here = reach.communes("families")
-        asked = queries.requests_of(db, here, household_id)
+        asked = request_queries.requests_of(db, here, household_id)
         if not asked:
             raise NotFound
-        contacts = queries.contacts_of(db, household_id)
-        members = queries.members_of(db, here, household_id)
-        homes = queries.other_homes(db, here, members)
+        contacts = family_queries.contacts_of(db, household_id)
+        members = family_queries.members_of(db, here, household_id)
+        homes = family_queries.other_homes(db, here, members)
         known = quotients.quotients_of(db, here, household_id)
         leaves = sickness.leaves_of(db, sorted(here), household_id)
         plans = care_plans.plans_of(db, here, household_id)
         asked_plans = care_plans.asked_of(db, here, household_id)
-        eaten = queries.eaten_by(db, here, household_id)
+        eaten = family_queries.eaten_by(db, here, household_id)
         invoices = outside_invoices.invoices_of(db, here, household_id)
         regies = outside_invoices.regies_of(db, reach.communes("charge"), household_id)
     return render_template(
@@ -297,7 +298,7 @@ def family_file(
 
 def _quotient_forms(
     reach: rules.Reach,
-    asked: Sequence[queries.Request],
+    asked: Sequence[request_queries.Request],
     known: Sequence[quotients.Known],
     failed: QuotientForm | None,
     today: date,
@@ -343,7 +344,7 @@ def _invoice_form(regies: Mapping[int, str], failed: InvoiceForm | None) -> Invo
 
 def reach_for(db: Session, what: rules.What) -> rules.Reach:
     """The clerk's reach; a page that none of her roles opens is refused."""
-    reach = queries.reach_of(db, the_visitor().account_id)
+    reach = reach_of(db, the_visitor().account_id)
     if not reach.may(what):
         raise Forbidden
     return reach
@@ -353,7 +354,7 @@ def _words() -> dict[str, Any]:
     return {"relations": RELATIONS, "diets": DIETS, "age_on": age_on, "year_label": year_label}
 
 
-def school_words(line: queries.Booked | queries.Eaten) -> str:
+def school_words(line: day_queries.Booked | day_queries.Eaten) -> str:
     """Where a child goes to school, as the town hall's lists say it."""
     school = line.school_name or _("École non précisée")
     return f"{school}, {line.class_name}" if line.class_name else school
@@ -372,7 +373,7 @@ def _filters() -> dict[str, Any]:
     """What the address of the queue says, made safe: a known stage, a service, a page."""
     stage = request.args.get("etat", "a-traiter")
     return {
-        "etat": stage if stage in queries.STAGES else "a-traiter",
+        "etat": stage if stage in request_queries.STAGES else "a-traiter",
         "service": whole(request.args.get("service", "")) or None,
         "page": min(max(whole(request.args.get("page", "")), 1), 100_000),
     }
@@ -384,8 +385,8 @@ def _requests(form: DecisionForm | None = None, refused: str = "") -> str:
     with reading() as db:
         reach = reach_for(db, "requests")
         here = reach.communes("requests")
-        services = queries.waiting(db, here, filters["etat"])
-        queue = queries.queue(db, here, filters["etat"], filters["service"], filters["page"])
+        services = request_queries.waiting(db, here, filters["etat"])
+        queue = request_queries.queue(db, here, filters["etat"], filters["service"], filters["page"])
     ticked = set(form.ids.data or []) if form else set()
     if request.args.get("tout"):
         ticked |= {line.id for family in queue.families for line in family.requests}
@@ -406,7 +407,7 @@ def _requests(form: DecisionForm | None = None, refused: str = "") -> str:
         services=services,
         number=sum(line.number for line in services),
         queue=queue,
-        pages=rules.pages_of(queue.family_count, queries.FAMILIES_A_PAGE),
+        pages=rules.pages_of(queue.family_count, request_queries.FAMILIES_A_PAGE),
         url_of=url_of,
         today=today,
         waiting_days=lambda line: rules.waiting_days(line.requested_day, today),
@@ -419,13 +420,15 @@ def _request(enrolment_id: int, form: DecisionForm | None = None, refused: str =
     with reading() as db:
         reach = reach_for(db, "requests")
         here = reach.communes("requests")
-        line = queries.find_request(db, here, enrolment_id)
+        line = request_queries.find_request(db, here, enrolment_id)
         if line is None:
             raise NotFound
-        contacts = queries.contacts_of(db, line.household_id)
-        members = queries.members_of(db, here, line.household_id)
-        homes = queries.other_homes(db, here, members)
-        others = [other for other in queries.requests_of(db, here, line.household_id) if other.id != enrolment_id]
+        contacts = family_queries.contacts_of(db, line.household_id)
+        members = family_queries.members_of(db, here, line.household_id)
+        homes = family_queries.other_homes(db, here, members)
+        others = [
+            other for other in request_queries.requests_of(db, here, line.household_id) if other.id != enrolment_id
+        ]
     if form is None:
         form = DecisionForm(formdata=None)
         form.paper.data = line.documents

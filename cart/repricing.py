@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from cart import operations, queries
+from cart import meals, operations
 from cart.quotes import Quote, asks_who_eats
 from catalog.rules.prices import read_grid
 
@@ -18,7 +18,7 @@ def follow_who_eats(db: Session, household_id: int, now: datetime) -> None:
     that has changed for any other reason is left, so that the basket tells.
     """
     changed: dict[int, dict[int, tuple[int, Quote]]] = defaultdict(dict)
-    for meal in queries.meals_of_household(db, household_id, now):
+    for meal in meals.meals_of_household(db, household_id, now):
         if meal.basket_state != "open" or meal.grid is None or meal.price is None or meal.price_id is None:
             continue
         if meal.price_id == meal.tariff_price_id and asks_who_eats(read_grid(meal.grid)):

@@ -9,7 +9,8 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from accounts.queries import owns_beneficiaries
-from cart import grid, operations, queries, waiting
+from cart import grid, operations, waiting
+from cart.days import days_between
 from cart.errors import (
     AlreadyWaiting,
     BookingWaits,
@@ -19,8 +20,9 @@ from cart.errors import (
     PaymentUnderWay,
     TooManyMeals,
 )
+from cart.families import terms_of
 from cart.periods import Period, read_period, usual_periods
-from cart.queries import Place
+from cart.places import Place, Request, between, find_place, places_of, requests_of
 from cart.quotes import Terms, asks_who_eats
 from cart.repricing import follow_who_eats
 from cart.rules import (
@@ -50,6 +52,7 @@ from cart.rules import (
     without_right,
 )
 from cart.ticks import near, read_ticks, write_ticks
+from cart.waits import why_waiting
 from shop.access import found_again_at, open_to, the_household_id, the_visitor
 from shop.clock import paris_day, request_now
 from shop.database import rows, transaction
@@ -70,14 +73,14 @@ LONGEST_CODE = 20
 def choose_service() -> str | Response:
     """The services that the family may book; the only one is opened at once."""
     with rows() as db:
-        places = queries.places_of(db, the_household_id(), paris_day(request_now()))
-        requests = [] if places else queries.requests_of(db, the_household_id())
+        places = places_of(db, the_household_id(), paris_day(request_now()))
+        requests = [] if places else requests_of(db, the_household_id())
     if len(places) == 1:
         return redirect(url_for("cart.book", commune=places[0].commune_slug, service=places[0].service_slug))
     return render_template("cart/choose.html", places=places, waits=_what_waits(requests))
 
 
-def _what_waits(requests: Sequence[queries.Request]) -> list[str]:
+def _what_waits(requests: Sequence[Request]) -> list[str]:
     """A sentence for those whose request was sent on one day, and for those of whom a paper is asked."""
     names: dict[tuple[str, date], list[str]] = {}
     for request_ in requests:
@@ -156,7 +159,7 @@ def _load(
     db: Rows, household_id: int, commune: str, service: str, code: str | None, ticked: set[Meal], now: datetime
 ) -> Choice:
     today = paris_day(now)
-    found = queries.find_place(db, household_id, commune, service, today)
+    found = find_place(db, household_id, commune, service, today)
     if found is None:
         raise NotFound
     place, season, family = found
@@ -167,11 +170,11 @@ def _load(
     ticked_days = [meal.day for meal in ticked]
     first, last = min([max(periods[0].first, today), *ticked_days]), max([periods[-1].last, *ticked_days])
     shared = any(child.shared for child in family)
-    days, taken = queries.days_between(db, household_id, place.service_id, first, last, now, shared)
+    days, taken = days_between(db, household_id, place.service_id, first, last, now, shared)
     period = _first_to_book(periods, days, family, taken, now)
-    children = queries.between(family, min([max(period.first, today), *ticked_days]), max([period.last, *ticked_days]))
-    terms = queries.terms_of(db, household_id, place, children)
-    waits = queries.why_waiting(db, household_id, [place], now)
+    children = between(family, min([max(period.first, today), *ticked_days]), max([period.last, *ticked_days]))
+    terms = terms_of(db, household_id, place, children)
+    waits = why_waiting(db, household_id, [place], now)
     lacking = lacking_words(family, max(period.first, today), period.last, today)
     return Choice(
         place, period, today, now, holidays_end, year_end, children, days, taken, ticked, terms, waits, *lacking
@@ -347,14 +350,14 @@ def _wait(commune: str, service: str, ticked: set[Meal], code: str | None) -> st
     problems, joined, status = [], None, 200
     try:
         with transaction() as db:
-            found = queries.find_place(db, household_id, commune, service, paris_day(now))
+            found = find_place(db, household_id, commune, service, paris_day(now))
             if found is None:
                 raise NotFound
             place, _season, family = found
             children = {child.id: child for child in family}
             if meal.beneficiary_id not in children:
                 raise NotFound
-            if (waits := queries.why_waiting(db, household_id, [place], now)) is not None:
+            if (waits := why_waiting(db, household_id, [place], now)) is not None:
                 raise BookingWaits(waits.sentence)
             waiting.join(db, household_id, the_visitor().account_id, place.service_id, children, meal, now)
             joined = _(
@@ -376,7 +379,7 @@ def _last_week(db: Rows, choice: Choice) -> set[Meal]:
     """What the family had in the last week before today in which it had anything, of the last four."""
     monday = monday_of(choice.today)
     first, last = monday - timedelta(days=28), monday - timedelta(days=1)
-    _days, taken = queries.days_between(db, the_household_id(), choice.place.service_id, first, last, choice.now)
+    _days, taken = days_between(db, the_household_id(), choice.place.service_id, first, last, choice.now)
     meals = had(taken)
     newest = max((monday_of(meal.day) for meal in meals), default=None)
     return {meal for meal in meals if monday_of(meal.day) == newest}
@@ -435,15 +438,15 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
     household_id, now = the_household_id(), request_now()
     first, last = min(meal.day for meal in ticked), max(meal.day for meal in ticked)
     with transaction() as db:
-        found = queries.find_place(db, household_id, commune, service, paris_day(now))
+        found = find_place(db, household_id, commune, service, paris_day(now))
         if found is None:
             raise NotFound
         place, _season, family = found
-        waits = queries.why_waiting(db, household_id, [place], now)
+        waits = why_waiting(db, household_id, [place], now)
         if waits is not None:
             raise BookingWaits(waits.sentence)
         basket = operations.lock_live_basket(db, household_id, place.regie_id, now)
-        children = queries.between(family, first, last)
+        children = between(family, first, last)
         strangers = {meal.beneficiary_id for meal in ticked} - children.keys()
         if strangers:
             # Somebody else's child does not exist for this family; its own may have lost its enrolment meanwhile.
@@ -458,8 +461,8 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
                 ]
             )
         shared = any(child.shared for child in family)
-        days, taken = queries.days_between(db, household_id, place.service_id, first, last, now, shared)
-        terms = queries.terms_of(db, household_id, place, children)
+        days, taken = days_between(db, household_id, place.service_id, first, last, now, shared)
+        terms = terms_of(db, household_id, place, children)
         lines, problems = choose(ticked, children, days, taken, terms, now)
         if problems:
             raise MealsRefused(problems)

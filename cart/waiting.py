@@ -6,9 +6,9 @@ from datetime import date, datetime
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
+from cart.days import days_between
 from cart.errors import AlreadyWaiting, CannotWait
 from cart.models import WaitingEntry
-from cart.queries import days_between
 from cart.rules import Child, Meal, cell_state, day_state, may_wait, right_on, why_not_waiting, without_right
 from catalog.models import ServiceDay
 from shop.errors import NotFound

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from cart.queries import BasketMeal
+from cart.meals import BasketMeal
 from cart.quotes import reasons
 from cart.rules import Stage, Wait, stages_of
 from checkout.rules import Problem, find_problems, is_kept, why_waiting

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 import orders.operations
 import wallet.operations
 from accounts.models import Account, Beneficiary, HouseholdMember
-from cart.queries import STANDING, concerns, no_meal
+from cart.days import STANDING, concerns, no_meal
 from catalog.models import CallOff, Closure, Commune, Service, ServiceDay
 from checkout import freed, unbooked
 from checkout.entries import credit_entry

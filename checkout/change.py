@@ -15,10 +15,12 @@ from sqlalchemy.orm import Session
 
 import cart.operations
 from accounts.queries import list_beneficiaries
+from cart.days import days_between
 from cart.errors import BookingWaits
+from cart.families import terms_of
 from cart.models import Basket, BasketLine
 from cart.operations import LIVE_STATES
-from cart.queries import Place, between, days_between, find_place, places_of, terms_of, why_waiting
+from cart.places import Place, between, find_place, places_of
 from cart.repricing import follow_who_eats
 from cart.rules import (
     BOOKABLE,
@@ -38,6 +40,7 @@ from cart.rules import (
     why_not,
     without_right,
 )
+from cart.waits import why_waiting
 from catalog.models import ServiceDay
 from checkout.cancel import cancel_reservations
 from checkout.errors import CannotCancel, ChangeMoved, NothingToChange

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from accounts.queries import list_beneficiaries
 from cart.errors import PaymentUnderWay, TooManyMeals
 from cart.grid import WEEKDAYS
-from cart.queries import Place, places_of
+from cart.places import Place, places_of
 from cart.rules import Pattern
 from checkout import change, queries
 from checkout.basket import days_in_words

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 import orders.operations
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary
-from cart.queries import BasketMeal
+from cart.meals import BasketMeal
 from catalog.models import SchoolPlace, Service, ServiceDay
 from checkout.entries import credit_entry
 from checkout.errors import CannotGiveBack, CannotKeep, PlaceJustTaken

@@ -14,8 +14,8 @@ import payments.operations
 import wallet.operations
 from accounts.models import Beneficiary
 from cart.errors import PaymentUnderWay
+from cart.meals import meals_of_basket
 from cart.models import Basket, BasketLine
-from cart.queries import meals_of_basket
 from catalog.models import Regie, ServiceDay
 from checkout import freed, waiting
 from checkout.errors import AlreadyBooked, BelowMinimum, PlaceJustTaken

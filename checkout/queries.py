@@ -19,9 +19,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember
+from cart.days import takes_picnic
 from cart.models import Basket, BasketLine
 from cart.operations import LIVE_STATES
-from cart.queries import takes_picnic
 from catalog.models import Commune, Regie, Service, ServiceDay, Tariff, TariffPrice
 from enrolments.models import Enrolment
 from orders.models import Order, Reservation, UnbookedMeal

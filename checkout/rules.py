@@ -9,7 +9,7 @@ from operator import sub
 from typing import Literal, NamedTuple
 
 from cart.errors import BookingWaits
-from cart.queries import BasketMeal
+from cart.meals import BasketMeal
 from cart.quotes import says
 from cart.rules import Stage, Wait, stages_of, wait_of
 from catalog.rules.policies import Policies

@@ -18,8 +18,8 @@ import orders.operations
 import payments.operations
 import wallet.operations
 from accounts.models import Account
+from cart.days import freed_for
 from cart.models import Basket, BasketLine
-from cart.queries import freed_for
 from cart.quotes import says
 from catalog.models import Regie, SchoolPlace, ServiceDay
 from checkout import freed, waiting

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, aliased
 
 import wallet.operations
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember
-from cart.queries import find_family
+from cart.families import find_family
 from cart.quotes import NOBODY, Quote, Terms, asks_who_eats, quote_unbooked, reasons
 from catalog.models import Commune, Service, ServiceDay, Tariff, TariffPrice
 from catalog.rules.policies import Policies

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response
 
 import cart.operations
 from cart.errors import BookingWaits, PaymentUnderWay
-from cart.queries import BasketMeal, meals_of_basket, meals_of_household
+from cart.meals import BasketMeal, meals_of_basket, meals_of_household
 from cart.repricing import follow_who_eats
 from checkout import basket as baskets
 from checkout import card, place, queries, top_up

@@ -13,9 +13,9 @@ from sqlalchemy import Integer, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember
+from cart.days import concerns, no_meal
 from cart.models import Basket, BasketLine, WaitingEntry
 from cart.operations import LIVE_STATES
-from cart.queries import concerns, no_meal
 from catalog.models import CallOff, Commune, SchoolPlace, Service, ServiceDay
 from catalog.rules.policies import Policies
 from checkout.rules import Places, Waits, next_states

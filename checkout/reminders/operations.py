@@ -9,10 +9,13 @@ from typing import NamedTuple
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+import cart.days
+import cart.families
 import cart.operations
-import cart.queries
+import cart.places
+import cart.waits
 from cart.errors import BookingWaits
-from cart.queries import Place
+from cart.places import Place
 from cart.quotes import NOBODY, Terms, asks_who_eats
 from cart.repricing import follow_who_eats
 from cart.rules import Child, Line, Meal, choose
@@ -58,7 +61,7 @@ Places = Mapping[int, tuple[Place, Sequence[Child]]]
 
 def _places(db: Rows, link: WeekLink) -> Places:
     wanted = {service_id for _child, service_id, _day in link.meals}
-    found = cart.queries.places_with_children(db, link.household_id)
+    found = cart.places.places_with_children(db, link.household_id)
     return {found_at.service_id: (found_at, children) for found_at, children in found if found_at.service_id in wanted}
 
 
@@ -73,15 +76,15 @@ def _offer(db: Rows, link: WeekLink, places: Places, now: datetime) -> Offer:
         return offer
     first, last = min(day for _child, _service, day in link.meals), max(day for _child, _service, day in link.meals)
     shared = any(child.shared for _place, children in places.values() for child in children)
-    by_service = cart.queries.days_of_services(db, link.household_id, first, last, now, shared)
+    by_service = cart.days.days_of_services(db, link.household_id, first, last, now, shared)
     rights = [right for _place, children in places.values() for child in children for right in child.rights]
     family = NOBODY
     if any(right.grid is not None for right in rights):
-        family = cart.queries.find_family(db, link.household_id)
+        family = cart.families.find_family(db, link.household_id)
     offer.moves = any(asks_who_eats(right.grid) for right in rights)
     for service_id, (at, children) in places.items():
         days, taken = by_service.get(service_id, ({}, {}))
-        may = cart.queries.between(children, first, last)
+        may = cart.places.between(children, first, last)
         meals = {Meal(child, day) for child, service, day in link.meals if service == service_id and child in may}
         terms = Terms(Policies.from_json(at.policies), at.commune_id, family)
         lines, _problems = choose(meals, may, days, taken, terms, now)
@@ -117,7 +120,7 @@ def book_usual(db: Session, token: str, seen_cents: int, now: datetime, pay: boo
         raise NothingLeft
     if offer.total_cents != seen_cents:
         raise WeekChanged(seen_cents, offer.total_cents)
-    waits = cart.queries.why_waiting(db, link.household_id, [at for at, _children in places.values()], now)
+    waits = cart.waits.why_waiting(db, link.household_id, [at for at, _children in places.values()], now)
     if waits is not None:
         raise BookingWaits(waits.sentence)
     for regie_id, lines in offer.lines.items():

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cart.queries import BasketMeal
+from cart.meals import BasketMeal
 from cart.quotes import Quote
 from checkout.basket import baskets, days_in_words
 from checkout.errors import BasketRefused, EmptyBasket, TotalChanged

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 from sqlalchemy import insert, select, update
 
 import cart.operations
-import cart.queries
+import cart.places
 import cart.waiting
 import payments.operations
 from accounts.models import HouseholdBeneficiary
@@ -817,7 +817,7 @@ class Walk(RuleBasedStateMachine):
     def join(self, db: Any, family: int, meal: Meal, now: datetime) -> int:
         who = self.families[family]
         slugs = self.canteen.commune_slug, self.canteen.slug
-        found = cart.queries.find_place(db, who.household_id, *slugs, paris_day(now))
+        found = cart.places.find_place(db, who.household_id, *slugs, paris_day(now))
         assert found is not None
         theirs = {child.id: child for child in found[2]}
         ticked = Ticked(self.children[meal[0]], self.days[meal[1]])

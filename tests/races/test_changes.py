@@ -15,8 +15,8 @@ from werkzeug.test import TestResponse
 
 import checkout.rules
 import payments.operations
+from cart.meals import BasketMeal
 from cart.models import BasketLine
-from cart.queries import BasketMeal
 from checkout import books
 from checkout.cancel import cancel_reservations
 from checkout.errors import BasketRefused, CannotCancel

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from cart import queries
+from cart import places
 from cart.models import WaitingEntry
 from cart.rules import Meal
 from cart.waiting import join
@@ -199,7 +199,7 @@ def test_control_without_locks_a_lapsing_offer_is_sold_and_passed_on(
 def joining(place: FreePlace, family: Family) -> Callable[[], None]:
     def click() -> None:
         with transaction() as db:
-            found = queries.find_place(db, family.household_id, "aiguilhe", place.canteen.slug, place.day)
+            found = places.find_place(db, family.household_id, "aiguilhe", place.canteen.slug, place.day)
             assert found is not None
             children = {child.id: child for child in found[2]}
             meal = Meal(family.beneficiary_ids[0], place.day)

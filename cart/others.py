@@ -1,0 +1,29 @@
+"""Tables of the orders room, which stands beside this one: they are known by name only."""
+
+from sqlalchemy import column, table
+
+from shop.database import UtcDateTime
+from shop.statements import is_one_of
+
+unbooked = table(
+    "unbooked_meals",
+    column("id"),
+    column("beneficiary_id"),
+    column("service_day_id"),
+    column("household_id"),
+    column("regie_id"),
+    column("cents"),
+    column("state"),
+    column("noted_at", UtcDateTime()),
+)
+reservations = table(
+    "reservations",
+    column("id"),
+    column("household_id"),
+    column("beneficiary_id"),
+    column("service_day_id"),
+    column("state"),
+)
+given = reservations.alias("given")
+freed = table("freed_meals", column("reservation_id"), column("service_day_id"), column("state"))
+is_live = is_one_of(reservations.c.state, ["held", "confirmed"])
