@@ -158,13 +158,31 @@ def _as_json(case: Case, outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def _situation(case: Case) -> str:
+    """The example in words, or what it says of the family."""
+    facts = (
+        (_("quotient %(value)s"), case.quotient),
+        (_("%(value)sᵉ enfant"), case.rank),
+        (_("%(value)s à table"), case.eating),
+        (_("%(value)sᵉ fois"), case.times if case.times > 1 else None),
+    )
+    return case.situation or ", ".join(words % {"value": value} for words, value in facts if value is not None)
+
+
 def _table_of(found: Sequence[tuple[Case, Outcome]]) -> Iterator[str]:
-    heads = (_("service"), _("repas du"), _("action"), _("date limite"), _("verdict"), _("prix"), _("pourquoi"))
+    if not found:
+        yield _("Ce fichier ne contient aucun exemple ([[cases]]).")
+        return
+    heads = (
+        *(_("service"), _("repas du"), _("action"), _("situation")),
+        *(_("date limite"), _("verdict"), _("prix"), _("pourquoi")),
+    )
     rows = [
         (
             outcome.service,
             case.meal.isoformat(),
             ACTIONS[case.action],
+            _situation(case),
             local(outcome.deadline),
             VERDICTS[outcome.verdict],
             "" if outcome.cents is None else format_euros(outcome.cents),

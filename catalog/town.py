@@ -129,7 +129,7 @@ class Case:
     """An example: an action on the meal of a day, who asks, when, and what it should give."""
 
     action: str
-    """"book", "cancel", or "eat" (without a booking)."""
+    """"book", "cancel", "eat" (without a booking), or "free" (give back)."""
     meal: date
     commune: str | None = None
     service: str | None = None

@@ -262,6 +262,9 @@ def test_trying_a_published_file_shows_a_line_for_each_example(app: Flask, file:
     result = run(app, "try", file, "--calendar", CALENDAR)
     assert result.exit_code == 0, result.output
     head, *lines = result.output.splitlines()
+    if not cases:
+        assert (head, lines) == ("Ce fichier ne contient aucun exemple ([[cases]]).", [])
+        return
     assert head.split()[:4] == ["service", "repas", "du", "action"]
     assert len(lines) == len(cases)
     assert all(case.meal.isoformat() in line for case, line in zip(cases, lines, strict=True))
@@ -289,9 +292,9 @@ def test_an_example_is_a_line_of_the_table(app: Flask, tmp_path: Path) -> None:
     file.write_text(written(booking=FRIDAY, policies=POLICIES, price=GRID, cases=cases))
     result = run(app, "try", file, "--calendar", CALENDAR)
     assert [plain(line) for line in result.output.splitlines()] == [
-        "service           repas du    action    date limite       verdict     prix    pourquoi",
+        "service           repas du    action    situation     date limite       verdict     prix    pourquoi",
         (
-            "Cantine Aiguilhe  2026-11-24  réserver  2026-11-20T09:00  hors délai  5,63 €"
+            "Cantine Aiguilhe  2026-11-24  réserver  quotient 650  2026-11-20T09:00  hors délai  5,63 €"
             "  Tarif « Résident commune » : 3,75 €. Ligne « quotient jusqu’à 699 », 3,75 €."
             " Hors délai, jusqu’au mardi 24 novembre 2026 à 9 h : 50 % de plus."
         ),
