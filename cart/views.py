@@ -329,6 +329,8 @@ def choose_meals(commune: str, service: str) -> str | Response | tuple[str, int]
         with rows() as db:
             choice = _load(db, the_household_id(), commune, service, code, ticked, request_now())
             before = _last_week(db, choice) if bulk == "comme" else set()
+        if problem := _means_nothing(bulk or "", before):
+            return _page(choice, [problem]), 422
         return _page(choice, left_out=_tick(choice, bulk or "", before))
     try:
         return _add(commune, service, ticked)
@@ -383,6 +385,15 @@ def _last_week(db: Rows, choice: Choice) -> set[Meal]:
     meals = had(taken)
     newest = max((monday_of(meal.day) for meal in meals), default=None)
     return {meal for meal in meals if monday_of(meal.day) == newest}
+
+
+def _means_nothing(bulk: str, before: set[Meal]) -> str | None:
+    """Why a button that ticks by weekdays, or as in the last week, speaks of no day at all."""
+    if bulk in ("jours", "vacances", "annee") and not request.form.getlist("jours"):
+        return _("Cochez d’abord les jours de la semaine que vous voulez, sous « Tous les ».")
+    if bulk == "comme" and not before:
+        return _("Rien n’était réservé ces quatre dernières semaines : cochez les jours vous-même.")
+    return None
 
 
 def _tick(choice: Choice, bulk: str, before: set[Meal]) -> list[str]:

@@ -26,7 +26,7 @@ from catalog.rules.days import weekdays_phrase
 from catalog.rules.deadlines import usual_week
 from catalog.rules.menus import Dish, dishes
 from catalog.rules.policies import Rules, all_sentences, read_rules
-from catalog.rules.prices import amount_words, read_grid, row_words
+from catalog.rules.prices import amount_words, lowest, read_grid, row_words
 from catalog.town import HolidayEntry, SchoolCalendar, SchoolYearEntry
 from shop.errors import NotFound
 from shop.words import gettext as _
@@ -83,19 +83,21 @@ def home(db: Session, today: date) -> Home:
         .outerjoin(Service, Service.commune_id == Commune.id)
         .order_by(Commune.name, Service.position, Service.id)
     ).all()
-    lowest = dict(
-        db.execute(
-            select(Tariff.service_id, func.min(TariffPrice.cents))
-            .join(TariffPrice, TariffPrice.tariff_id == Tariff.id)
-            .where(Tariff.audience == "child", _valid_on(today))
-            .group_by(Tariff.service_id)
-        ).all()
+    least: dict[int, int] = {}
+    # A child's own meal is no price to be drawn by.
+    prices = (
+        select(Tariff.service_id, TariffPrice.cents, TariffPrice.grid)
+        .join(TariffPrice, TariffPrice.tariff_id == Tariff.id)
+        .where(Tariff.audience == "child", Tariff.pai.is_(False), _valid_on(today))
     )
+    for service_id, cents, grid in db.execute(prices):
+        price = cents if grid is None else lowest(read_grid(grid))
+        least[service_id] = min(price, least.get(service_id, price))
     services: dict[tuple[str, str], list[ServiceCard]] = defaultdict(list)
     for slug, commune, service_id, name, kind, weekdays in rows:
         cards = services[slug, commune]
         if service_id is not None:
-            cards.append(ServiceCard(name, kind, _weekdays(weekdays), lowest.get(service_id)))
+            cards.append(ServiceCard(name, kind, _weekdays(weekdays), least.get(service_id)))
     communes = tuple(CommuneCard(slug, name, tuple(cards)) for (slug, name), cards in services.items())
     canteens = [service_id for _slug, _name, service_id, _label, kind, _days in rows if kind == "canteen"]
     return Home(communes, _home_menus(db, canteens, today))

@@ -45,6 +45,18 @@ class TotalChanged(Conflict):
         )
 
 
+class WeekWaits(Refusal):
+    """New bookings of the household wait. Why is told to nobody who merely holds a reminder's link."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _(
+                "De nouvelles réservations doivent attendre. Rien n’a été réservé ni payé : connectez-vous, la page "
+                "« Réserver » dit pourquoi."
+            )
+        )
+
+
 class WeekChanged(Conflict):
     """What a reminder's link offers has another total than the one that the person saw."""
 

@@ -3,8 +3,8 @@
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from cart.errors import PaymentUnderWay, TooManyMeals
-from checkout.errors import BasketRefused, NothingLeft, PlaceJustTaken, WeekChanged
+from cart.errors import BookingWaits, PaymentUnderWay, TooManyMeals
+from checkout.errors import BasketRefused, NothingLeft, PlaceJustTaken, WeekChanged, WeekWaits
 from checkout.reminders import operations, queries
 from checkout.reminders.links import read_stop
 from checkout.reminders.models import KINDS
@@ -62,6 +62,9 @@ def week(week_key: str) -> Answer:
         except BalanceTooShort:
             with transaction() as db:
                 operations.book_usual(db, week_key, seen_cents, now, pay=False)
+    except BookingWaits:
+        # Why is the family's alone: who merely holds the link learns nothing of its money.
+        return _week_page(week_key, WeekWaits()), WeekWaits.status
     except (BasketRefused, NothingLeft, PaymentUnderWay, PlaceJustTaken, TooManyMeals, WeekChanged) as refusal:
         return _week_page(week_key, refusal), refusal.status
     return redirect(url_for("reminders.week", week_key=week_key), 303)

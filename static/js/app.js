@@ -79,8 +79,12 @@
       if (!button) {
         return;
       }
-      event.preventDefault();
       const aimed = aim(button);
+      if (aimed.length === 0) {
+        // The page says why the button means no day.
+        return;
+      }
+      event.preventDefault();
       const on = button.dataset.set === "off" ? false : button.dataset.set === "on" ? true : !aimed.every((b) => b.checked);
       for (const box of aimed) {
         box.checked = on;

@@ -1507,8 +1507,17 @@ page("enfant-malade-refus", "/mes-reservations/malade?enfant=1&du=2020-01-01", D
 def _whole_year(window: Window) -> None:
     window.go(AIGUILHE)
     window.page.locator("summary").filter(has_text="Cocher plusieurs jours").click()
+    for words in ("lundis", "mardis", "jeudis", "vendredis"):
+        window.box(words).check()
     window.page.get_by_label("impaires", exact=True).check()
     window.page.get_by_role("button", name=re.compile("toute l’année")).click()
+
+
+@state("calendrier-sans-jour", DUPONT)
+def _no_weekday(window: Window) -> None:
+    window.go(AIGUILHE)
+    window.page.locator("summary").filter(has_text="Cocher plusieurs jours").click()
+    window.button("Cocher ces jours").click()
 
 
 # --- at noon ---

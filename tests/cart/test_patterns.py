@@ -70,10 +70,26 @@ def test_every_other_monday_of_the_year_in_one_request(
     assert "Toute l’année, jusqu’au 2 juillet 2027" in page.text
 
 
-def test_no_weekday_chosen_means_none(client: FlaskClient, sign_in: SignIn, submit: Submit, town: Town) -> None:
-    sign_in(client, town.family())
-    page = submit(client, f"/reserver/aiguilhe/{town.aiguilhe.canteen.slug}", {"cocher": "annee"})
-    assert ticked(page.text) == []
+@pytest.mark.parametrize(
+    ("button", "sentence"),
+    [
+        ("jours", "Cochez d’abord les jours de la semaine"),
+        ("vacances", "Cochez d’abord les jours de la semaine"),
+        ("annee", "Cochez d’abord les jours de la semaine"),
+        ("comme", "Rien n’était réservé ces quatre dernières semaines"),
+    ],
+)
+def test_a_button_that_means_no_day_says_so_and_keeps_what_was_ticked(
+    client: FlaskClient, sign_in: SignIn, submit: Submit, town: Town, button: str, sentence: str
+) -> None:
+    family, canteen = town.family(), town.aiguilhe.canteen
+    sign_in(client, family)
+    address = f"/reserver/aiguilhe/{canteen.slug}"
+    assert re.findall(r'name="jours"[^>]* checked', client.get(address).text) == [], "no weekday is chosen beforehand"
+    code = f"{family.beneficiary_ids[0]}.{canteen.open_days(town.now)[0]}"
+    page = submit(client, address, {"cocher": button, "repas": code})
+    assert (page.status_code, sentence in page.text) == (422, True)
+    assert ticked(page.text) == [code]
 
 
 def test_as_the_last_week_in_which_the_family_ate(

@@ -55,6 +55,22 @@ def test_home_says_what_it_is_and_what_to_do(client: FlaskClient, town: Town) ->
     assert "Coubon Cantine, dès 4,10 €" in page
 
 
+def test_the_lowest_price_is_the_least_that_a_family_can_be_asked(
+    client: FlaskClient, town: Town, write: OpenSession
+) -> None:
+    with write() as db:
+        grid = [{"quotient_to": 699, "cents": 50}, {"quotient_from": 700, "cents": 310}]
+        db.execute(
+            update(TariffPrice).where(TariffPrice.id == town.aiguilhe.canteen.price_id).values(cents=310, grid=grid)
+        )
+        tariff_id = town.coubon.canteen.outside_tariff_id
+        db.execute(update(Tariff).where(Tariff.id == tariff_id).values(pai=True))
+        db.execute(update(TariffPrice).where(TariffPrice.tariff_id == tariff_id).values(cents=145))
+    page = words(client.get("/"))
+    assert "Aiguilhe Cantine, dès 0,50 €" in page
+    assert "Coubon Cantine, dès 4,10 €" in page, "an own meal is no price to be drawn by"
+
+
 def test_home_shows_the_next_menus(client: FlaskClient, town: Town, write: OpenSession) -> None:
     write_menu(write, date(2026, 11, 19), MENU)
     write_menu(write, date(2026, 11, 20), MENU, town.coubon.canteen.id)
