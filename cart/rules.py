@@ -374,6 +374,7 @@ def choose(
     """The lines for what was ticked, and a sentence for each meal that cannot be had. A meal already there is skipped."""
     eating = who_eats((meals := set(meals)) | had(taken))
     days, given = dict(days), defaultdict[date, list[str]](list)
+    placed = defaultdict[date, list[str]](list)
     lines: list[Line] = []
     problems: list[str] = []
     for meal in sorted(meals, key=lambda meal: (meal.day, meal.beneficiary_id)):
@@ -388,6 +389,11 @@ def choose(
         state = cell_state(day_state(day, now), without_right(right, meal.day), taken.get(meal))
         if state == "basket":
             continue
+        if state in ("free", "surcharge") and day.capacity is not None and taken.get(meal) != "offered":
+            if day.booked_count + len(placed[meal.day]) >= day.capacity:
+                problems.append(_too_few_places(child.name, meal.day, placed[meal.day]))
+                continue
+            placed[meal.day].append(child.first_name)
         if state not in BOOKABLE or right is None:
             problems.append(
                 _too_few_given(child.name, meal.day, given[meal.day])
@@ -409,6 +415,18 @@ def _too_few_given(who: str, day: date, others: list[str]) -> str:
     return ngettext(
         "%(who)s, %(day)s : il ne reste qu’un repas rendu ce jour-là, pour %(others)s. Décochez l’un des deux.",
         "%(who)s, %(day)s : il ne reste que %(count)s repas rendus ce jour-là, pour %(others)s. Décochez l’un d’eux.",
+        len(others),
+        who=who,
+        day=day_long(day),
+        others=listing(others),
+    )
+
+
+def _too_few_places(who: str, day: date, others: list[str]) -> str:
+    """Of several children one finds no place any more; the others come first."""
+    return ngettext(
+        "%(who)s, %(day)s : il ne reste qu’une place ce jour-là, pour %(others)s. Choisissez qui mange.",
+        "%(who)s, %(day)s : il ne reste que %(count)s places ce jour-là, pour %(others)s. Choisissez qui mange.",
         len(others),
         who=who,
         day=day_long(day),

@@ -340,7 +340,7 @@ def choose_meals(commune: str, service: str) -> str | Response | tuple[str, int]
         sentences = [refusal.sentence, *(refusal.problems if isinstance(refusal, MealsRefused) else [])]
         if isinstance(refusal, BookingWaits):
             # The page says itself what it waits for.
-            sentences = []
+            sentences = [_("Rien n’a été ajouté à votre panier.")]
         return _page(choice, sentences, to_basket=isinstance(refusal, PaymentUnderWay)), refusal.status
 
 

@@ -17,6 +17,7 @@ from checkout.errors import BasketRefused, CannotBeUnbooked, EmptyBasket, TotalC
 from shop.french import day_long, moment
 from shop.money import format_euros, parse_euros
 from shop.words import gettext as _
+from shop.words import ngettext
 
 ANOTHER_AMOUNT = "autre"
 """What is ticked for the amount that is typed."""
@@ -149,7 +150,8 @@ def _too_few(capacity: int | None, booked_count: int | None, may_wait: bool) -> 
         return Problem(words, "another_day")
     if left == 0:
         return Problem(_("Il n’y a plus de place ce jour-là."), "another_day")
-    return Problem(_("Il ne reste que %(left)s place(s) ce jour-là.", left=left), "another_day")
+    words = ngettext("Il ne reste qu’une place ce jour-là.", "Il ne reste que %(count)s places ce jour-là.", left)
+    return Problem(words, "another_day")
 
 
 def why_waiting(meals: Sequence[BasketMeal]) -> Wait | None:

@@ -132,6 +132,22 @@ def test_the_first_lines_have_what_was_given_back_before_them_those_that_were_qu
     assert set(stages_of(lines, BEFORE).values()) == {"in_time"}
 
 
+def test_the_last_place_is_for_one_child() -> None:
+    two = {number: child(right(), number=number) for number in (12, 13)}
+    ticked = [Meal(number, THURSDAY) for number in two]
+    lines, problems = choose(ticked, two, {THURSDAY: day(capacity=10, booked=9)}, {}, TERMS, BEFORE)
+    assert [line.beneficiary_id for line in lines] == [12]
+    (words,) = map(as_typed, problems)
+    assert words == (
+        "Louane Dupont, jeudi 5 novembre 2026 : il ne reste qu’une place ce jour-là, pour Louane. Choisissez qui mange."
+    )
+    for room in (day(capacity=10, booked=8), day()):
+        assert choose(ticked, two, {THURSDAY: room}, {}, TERMS, BEFORE)[1] == []
+    # The place that is offered to one child is kept for it, and counted already.
+    offered: dict[Meal, Taken] = {ticked[1]: "offered"}
+    assert choose(ticked, two, {THURSDAY: day(capacity=10, booked=9)}, offered, TERMS, BEFORE)[1] == []
+
+
 def test_one_meal_given_back_is_one_meal_chosen() -> None:
     two = {number: child(right(), number=number) for number in (12, 13)}
     given = day()._replace(freed=1, freed_deadline_at=LATER)
