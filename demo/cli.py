@@ -46,7 +46,10 @@ def load_thirteen() -> None:
     with transaction() as db:
         count = load_published(db, request_now())
     click.echo(
-        _("%(count)d communes ouvertes ; la famille Dupont y est inscrite : voyez la page d’accueil.", count=count)
+        _(
+            "%(count)d communes ouvertes : la famille Dupont y est inscrite, l’agent de Polignac les gère.",
+            count=count,
+        )
     )
 
 

@@ -1,7 +1,7 @@
 """The second demo region: thirteen communes with the rules that they have published, each a cash office of its own.
 
-Every file in demo/published/ is one of them. The guides' family and the family of four are enrolled at each canteen, so that
-every rule can be tried as a parent.
+Every file in demo/published/ is one of them. The guides' family and the family of four are enrolled at each canteen, and the
+clerk of Polignac manages them all, so that every rule can be tried on both sides of the counter.
 """
 
 from datetime import date, datetime
@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from accounts.models import Account, HouseholdBeneficiary, HouseholdMember
+from accounts.models import Account, HouseholdBeneficiary, HouseholdMember, StaffRole
 from catalog.models import Commune, Regie, Service, Tariff
 from catalog.operations import import_town, refresh_services
 from catalog.town import Town, read_town
@@ -22,6 +22,8 @@ from shop.database import insert_missing
 
 FAMILIES = {"julien.dupont@example.org": 850, "mc.desaintgermain@example.org": 1240}
 """Who is enrolled everywhere, and the family quotient that each commune knows of them."""
+CLERK = "mairie@polignac.example.org"
+"""Who manages them all, beside the commune of the demo town, so that their rules can be tried at the desk too."""
 
 
 def published_towns() -> list[tuple[Path, Town]]:
@@ -56,7 +58,25 @@ def load_published(db: Session, now: datetime) -> int:
     for email, quotient in FAMILIES.items():
         canteens = [(row.id, row.commune_id) for row in services if row.kind == "canteen"]
         _enrol(db, email, canteens, tariffs, quotient, (year, first, last), now)
+    _appoint(db, slugs, now)
     return sum(len(town.communes) for town in towns)
+
+
+def _appoint(db: Session, regie_slugs: list[str], now: datetime) -> None:
+    account_id = db.scalar(select(Account.id).where(Account.email == CLERK))
+    if account_id is None:
+        return
+    hers = select(StaffRole.commune_id).where(StaffRole.account_id == account_id, StaffRole.commune_id.is_not(None))
+    communes = db.execute(
+        select(Commune.id, Commune.regie_id)
+        .join(Regie, Regie.id == Commune.regie_id)
+        .where(Regie.slug.in_(regie_slugs), Commune.id.not_in(hers))
+        .order_by(Commune.id)
+    )
+    facts = {"account_id": account_id, "scope": "commune", "role": "manager", "given_at": now}
+    rows = [{**facts, "regie_id": regie_id, "commune_id": commune_id} for commune_id, regie_id in communes]
+    if rows:
+        db.execute(insert(StaffRole), rows)
 
 
 def _enrol(

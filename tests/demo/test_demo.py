@@ -23,10 +23,12 @@ from demo.files import the_people
 from demo.grow import PASSWORD, TooManyMeals, grow
 from demo.history import Day, Meal, plan_purchases
 from demo.load import list_accounts, load
+from demo.published import CLERK, load_published
 from enrolments.models import Enrolment
 from enrolments.rules import fits
 from orders.models import Order, Reservation
 from shop.clock import StoppedClock
+from shop.database import transaction
 from shop.outbox import the_sealer
 from wallet.models import LedgerAccount
 
@@ -152,6 +154,20 @@ def test_it_loads_at_any_moment_of_the_known_years(app: Flask, read: Open, momen
         load(moment)
     with read() as db:
         assert books.check(db) == []
+
+
+def test_the_published_communes_have_a_family_and_a_clerk(loaded: Open, app: Flask, clock: StoppedClock) -> None:
+    def have() -> tuple[int, int]:
+        with loaded() as db:
+            roles = select(func.count()).select_from(StaffRole).join(Account, Account.id == StaffRole.account_id)
+            clerk = db.scalar(roles.where(Account.email == CLERK, StaffRole.role == "manager"))
+            return count(db, Enrolment), clerk or 0
+
+    before, _one = have()
+    for _time in range(2):
+        with app.app_context(), transaction() as db:
+            assert load_published(db, clock.now()) == 13
+        assert have() == (before + 13 * 6, 14)
 
 
 def test_it_grows_and_its_books_stay_in_order(loaded: Open, app: Flask, clock: StoppedClock) -> None:
