@@ -232,14 +232,16 @@ def open_session(
     return token
 
 
-def end_session(db: Session, account_id: int, session_id: int, now: datetime) -> None:
-    """End one session of the account; a number that is not one of its own changes nothing."""
-    db.execute(
+def end_session(db: Session, account_id: int, session_id: int, now: datetime) -> bool:
+    """End one session of the account: whether it had not ended yet. A number that is not one of its own changes nothing."""
+    ended = db.scalar(
         update(LoginSession)
         .where(LoginSession.id == session_id, LoginSession.account_id == account_id, LoginSession.ended_at.is_(None))
         .values(ended_at=now)
+        .returning(LoginSession.id)
         .execution_options(synchronize_session=False)
     )
+    return ended is not None
 
 
 def end_sessions(db: Session, account_id: int, now: datetime, but: int | None = None) -> None:

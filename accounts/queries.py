@@ -291,6 +291,13 @@ def list_connections(db: Session, account_id: int, now: datetime) -> list[Connec
     return [Connection(*row) for row in rows]
 
 
+def check_own_session(db: Session, account_id: int, session_id: int) -> None:
+    """Raises `NotFound` for a session that is none of the account's, ended or not."""
+    own = exists().where(LoginSession.id == session_id, LoginSession.account_id == account_id)
+    if not db.scalar(select(own)):
+        raise NotFound
+
+
 def is_enrolled(db: Session, account_id: int) -> bool:
     """Whether the account has its second factor."""
     return db.scalar(select(Account.totp_enrolled_at).where(Account.id == account_id)) is not None

@@ -84,7 +84,7 @@ def check_current(account_id: int, password: str, now: datetime) -> str:
 def change_password() -> Answer:
     """Change the password: the present one is asked for, every other browser is signed out."""
     visitor, now = the_visitor(), request_now()
-    form = ChangePasswordForm()
+    form = ChangePasswordForm(visitor.email)
     template = "accounts/change_password.html"
     if request.method != "POST":
         return render_template(template, form=form, refused=[])
@@ -158,14 +158,16 @@ def connections() -> Answer:
 @blueprint.post("/mon-compte/connexions/<int:session_id>/fermer")
 @open_to("members")
 def end_connection(session_id: int) -> Answer:
-    """Sign one browser out."""
+    """Sign one browser out; one that is signed out already is told so, another person's does not exist."""
     visitor = the_visitor()
     with transaction() as db:
-        operations.end_session(db, visitor.account_id, session_id, request_now())
+        ended = operations.end_session(db, visitor.account_id, session_id, request_now())
+        if not ended:
+            queries.check_own_session(db, visitor.account_id, session_id)
     if session_id == visitor.session_id:
         forget_visitor()
         return redirect(url_for("accounts.sign_in"), 303)
-    flash(_("Cet appareil est déconnecté."), "ok")
+    flash(_("Cet appareil est déconnecté.") if ended else _("Cet appareil était déjà déconnecté."), "ok")
     return redirect(url_for("accounts.connections"), 303)
 
 

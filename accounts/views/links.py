@@ -58,7 +58,7 @@ def reset(token: str) -> Answer:
     now = request_now()
     with reading() as db:
         link = queries.find_link(db, token, "reset", now)
-    form = NewPasswordForm()
+    form = NewPasswordForm(link.email)
     if request.method != "POST" or not form.validate():
         page = render_template("accounts/reset.html", form=form, email=link.email)
         return page, 422 if request.method == "POST" else 200
@@ -78,7 +78,7 @@ def activate(token: str) -> Answer:
     now = request_now()
     with reading() as db:
         link = queries.find_link(db, token, "activate", now)
-    form = NewPasswordForm()
+    form = NewPasswordForm(link.email)
     if request.method != "POST" or not form.validate():
         page = render_template("accounts/activate.html", form=form, email=link.email, first_name=link.first_name)
         return page, 422 if request.method == "POST" else 200

@@ -171,6 +171,7 @@ class TestPassword:
             ({"current": "", "password": GOOD}, "Écrivez votre mot de passe."),
             ({"current": PASSWORD, "password": "azerty"}, "au moins 12 caractères"),
             ({"current": PASSWORD, "password": ""}, "Choisissez un mot de passe."),
+            ({"current": PASSWORD, "password": "Claire@Example.org"}, "reprend votre adresse"),
         ],
     )
     def test_refuses(
@@ -219,6 +220,9 @@ class TestForgottenPassword:
         before = snapshot()
         assert client.get(path).status_code == 200
         assert submit(client, path, {"password": "azerty"}).status_code == 422
+        own = submit(client, path, {"password": family.email})
+        assert own.status_code == 422
+        assert "reprend votre adresse" in own.text
         assert snapshot() == before
         answer = submit(client, path, {"password": GOOD})
         assert (answer.status_code, answer.location) == (303, "/connexion")
