@@ -338,6 +338,10 @@ class FamilyForm(Form):
         for entry in self.rows:
             offer_schools(entry.form, schools)
 
+    def all_blank(self, family_name: str) -> bool:
+        """Whether nobody was typed in any row."""
+        return all(entry.form.is_blank(family_name) for entry in self.rows)
+
     def drop_blank_rows(self, family_name: str) -> None:
         """Leave only the rows in which somebody was typed."""
         self.rows.entries = [entry for entry in self.rows.entries if not entry.form.is_blank(family_name)]

@@ -9,7 +9,7 @@ from accounts.devices import remember_device
 from accounts.errors import ClosingRefused, WrongPassword
 from accounts.forms import ChangeEmailForm, ChangePasswordForm, CloseForm, PersonForm
 from accounts.views import blueprint
-from accounts.views.entry import this_browser
+from accounts.views.entry import this_browser, where_one_came_from
 from accounts.views.sign_in import Answer
 from shop import tries
 from shop.access import forget_visitor, open_to, remember_visitor, the_visitor
@@ -40,6 +40,7 @@ def home() -> Answer:
 def details() -> Answer:
     """ "Mes coordonnées", and the consents with the day each was given."""
     visitor = the_visitor()
+    back = where_one_came_from("accounts.home", _("Mon compte"))
     with reading() as db:
         kept = queries.details_of(db, visitor.account_id)
         consents = queries.consents_of(db, visitor.account_id)
@@ -54,15 +55,15 @@ def details() -> Answer:
                 "partners": "partners" in consents,
             },
         )
-        return render_template("accounts/details.html", form=form, email=kept.email, consents=consents)
+        return render_template("accounts/details.html", form=form, back=back, email=kept.email, consents=consents)
     form = PersonForm()
     if not form.validate():
-        return render_template("accounts/details.html", form=form, email=kept.email, consents=consents), 422
+        return render_template("accounts/details.html", form=form, back=back, email=kept.email, consents=consents), 422
     with transaction() as db:
         wanted = {"newsletter": form.newsletter.data, "partners": form.partners.data}
         operations.change_details(db, visitor.account_id, form.details(), wanted, request_now())
     flash(_("Vos coordonnées sont enregistrées."), "ok")
-    return redirect(url_for("accounts.home"), 303)
+    return redirect(back[0], 303)
 
 
 def check_current(account_id: int, password: str, now: datetime) -> str:

@@ -258,12 +258,39 @@ class TestRows:
 
     def test_rows_are_added_and_removed(self, client: FlaskClient, submit: Submit, snapshot: Moved) -> None:
         before = snapshot()
-        page = self.post(submit, client, LOUANE | {"add": "1"}).text
-        assert 'value="Louane"' in page
+        page = self.post(submit, client, {"rows-0-last_name": "Dupont", "add": "1"}).text
         assert 'name="rows-1-first_name"' in page
         page = self.post(submit, client, LOUANE | THEO | {"remove": "rows-0"}).text
         assert 'value="Louane"' not in page
         assert 'value="THéo"' in page
+        assert snapshot() == before
+
+    def test_whoever_asks_for_one_more_row_finds_the_others_again(
+        self, app: Flask, client: FlaskClient, submit: Submit, read: OpenSession, snapshot: Moved
+    ) -> None:
+        for row in (LOUANE, {name.replace("rows-1", "rows-0"): value for name, value in THEO.items()}):
+            answer = self.post(submit, client, row | {"add": "1"})
+            assert answer.status_code == 303
+            page = client.get(answer.location).text
+            assert 'name="rows-0-first_name"' in page
+            assert 'name="rows-1-first_name"' not in page
+        elsewhere = app.test_client()
+        submit(elsewhere, "/connexion", {"email": PERSON["email"], "password": GOOD})
+        page = elsewhere.get("/creer-un-compte/filiations").text
+        with read() as db:
+            louane, theo = db.scalars(select(Beneficiary.id).order_by(Beneficiary.id))
+        for child in (louane, theo):
+            for path in (f"/mon-compte/filiations/{child}", f"/mon-compte/filiations/{child}/supprimer"):
+                assert f'href="{path}?retour=creation"' in page
+                assert 'href="/creer-un-compte/filiations"' in elsewhere.get(f"{path}?retour=creation").text
+        assert 'href="/mon-compte/coordonnees?retour=creation"' in page
+        answer = submit(elsewhere, f"/mon-compte/filiations/{theo}/supprimer?retour=creation")
+        assert answer.location == "/creer-un-compte/filiations"
+        before = snapshot()
+        wrong = self.post(submit, client, THEO | {"rows-1-first_name": "", "rows-1-class_name": "CE2", "add": "1"})
+        assert wrong.status_code == 422
+        assert "Écrivez le prénom." in wrong.text
+        assert 'value="CE2"' in wrong.text
         assert snapshot() == before
 
     def test_blank_rows_count_for_nothing(self, client: FlaskClient, submit: Submit, read: OpenSession) -> None:
