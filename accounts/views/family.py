@@ -122,8 +122,9 @@ def remove_from_family(beneficiary_id: int) -> Answer:
     back = _back()
     with reading() as db:
         kept = queries.find_beneficiary(db, the_household_id(), beneficiary_id)
+        ahead = current_app.extensions["shop.booked_ahead"](db, the_household_id(), beneficiary_id, request_now())
     if request.method != "POST":
-        return render_template("accounts/remove_beneficiary.html", form=ButtonForm(), name=kept.name, back=back)
+        return render_template("accounts/remove_beneficiary.html", form=ButtonForm(), kept=kept, ahead=ahead, back=back)
     with transaction() as db:
         archive_beneficiary(db, the_household_id(), beneficiary_id, request_now())
     flash(_("%(name)s ne figure plus parmi vos bénéficiaires.", name=kept.name), "ok")
