@@ -198,6 +198,7 @@ def _hand_down(app: Flask, config: Config) -> None:
     app.extensions["shop.schools"] = catalog.queries.every_school
     app.extensions["shop.find_commune"] = catalog.queries.find_commune
     app.extensions["shop.has_requests"] = enrolments.queries.has_asked
+    app.extensions["shop.on_confirmed"] = enrolments.operations.announce
     app.extensions["shop.closing_obstacles"] = [*checkout.closing.OBSTACLES]
     app.extensions["shop.closing_steps"] = [
         enrolments.operations.end_with_household,

@@ -132,7 +132,15 @@ def confirm(db: Session, token: str, now: datetime) -> int:
     account.state = "active"
     account.confirmed_at = now
     db.flush()
+    _tell_rooms(db, account_id, now)
     return account_id
+
+
+def _tell_rooms(db: Session, account_id: int, now: datetime) -> None:
+    """Rooms above have letters that waited for the address to be confirmed."""
+    household_id = db.scalar(select(HouseholdMember.household_id).where(HouseholdMember.account_id == account_id))
+    if household_id is not None:
+        current_app.extensions["shop.on_confirmed"](db, household_id, account_id, now)
 
 
 def _is_taken(db: Session, email: str, account_id: int) -> bool:
@@ -356,10 +364,13 @@ def confirm_email_change(db: Session, token: str, now: datetime) -> int:
     if _is_taken(db, new_email, account_id):
         raise AddressTaken
     account.email = new_email
-    if account.state == "unconfirmed":
+    newly = account.state == "unconfirmed"
+    if newly:
         account.state, account.confirmed_at = "active", now
     spend_links(db, account_id, ["reset"], now)
     db.flush()
+    if newly:
+        _tell_rooms(db, account_id, now)
     return account_id
 
 

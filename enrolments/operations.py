@@ -95,6 +95,35 @@ def request(
     return sorted(ids)
 
 
+def announce(db: Session, household_id: int, account_id: int, now: datetime) -> None:
+    """Write to somebody whose address has just been confirmed what was asked for before: one letter for all of it, none where
+    nothing waits. An address is confirmed once, and so is this written."""
+    rows = db.execute(
+        select(Enrolment.id, Beneficiary.first_name, Beneficiary.last_name, Service.name, Tariff.label, Account.email)
+        .join(Beneficiary, Beneficiary.id == Enrolment.beneficiary_id)
+        .join(Service, Service.id == Enrolment.service_id)
+        .join(Tariff, Tariff.id == Enrolment.tariff_id)
+        .join(Account, Account.id == Enrolment.requested_by_id)
+        .join(
+            HouseholdBeneficiary,
+            and_(
+                HouseholdBeneficiary.household_id == Enrolment.household_id,
+                HouseholdBeneficiary.beneficiary_id == Enrolment.beneficiary_id,
+                HouseholdBeneficiary.archived_at.is_(None),
+            ),
+        )
+        .where(
+            Enrolment.household_id == household_id,
+            Enrolment.requested_by_id == account_id,
+            Enrolment.state == "requested",
+        )
+        .order_by(Enrolment.id)
+    ).all()
+    if rows:
+        things = [_thing(f"{first} {last}", service, tariff) for _id, first, last, service, tariff, _email in rows]
+        outbox.post(db, _letter("access_requested", rows[0].email, household_id, rows[0].id, things, None, now), now)
+
+
 def withdraw(db: Session, household_id: int, enrolment_id: int, now: datetime) -> None:
     """The family takes a pending request back. Raises `NotFound`, or `MovedOn` when it was decided meanwhile."""
     row = _own(db, household_id, enrolment_id, "withdraw")

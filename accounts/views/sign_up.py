@@ -51,6 +51,9 @@ def sign_up() -> Answer:
         form.email.data = session.get("sign_up_email")
         return render_template("accounts/sign_up.html", form=form)
     if not form.validate():
+        if not form.password.errors:
+            # A page never holds a password: whoever corrects another field must not meet an empty one in silence.
+            form.password.errors = [_("Écrivez de nouveau votre mot de passe : cette page ne le garde pas.")]
         return render_template("accounts/sign_up.html", form=form), 422
     now = request_now()
     new = operations.NewAccount(

@@ -115,6 +115,10 @@ def test_refuses_what_cannot_be_and_keeps_what_was_typed(
     if "last_name" not in change:
         assert 'value="Dupont"' in answer.text
     assert data["password"] not in answer.text.replace("marie.dupont@example.org", "")
+    # Beside the field and in the list of errors, unless something else is wrong with it.
+    again = answer.text.count("Écrivez de nouveau votre mot de passe")
+    assert again == (0 if "password" in change else 2)
+    assert 'id="password-erreur"' in answer.text
     assert snapshot() == before
 
 
