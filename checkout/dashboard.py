@@ -79,7 +79,7 @@ def look_ahead(db: Session, household_id: int, now: datetime) -> Dashboard:
 class BookedAhead(NamedTuple):
     """How many meals of somebody are booked from today on, and from when to when."""
 
-    count: int
+    meals: int
     first: date
     last: date
 

@@ -196,10 +196,14 @@ def test_approving_tells_the_family_and_the_trail(
     sign_in: SignIn,
     submit: Submit,
     read: OpenSession,
+    write: OpenSession,
     letters: SendLetters,
 ) -> None:
     family = town.family(approved=False)
     numbers = [ask(town, family), ask(town, family, child=1)]
+    with write() as db:
+        contact = {"contact_email": "mairie@aiguilhe.example.org", "contact_phone": "+33471000000"}
+        db.execute(update(Commune).where(Commune.id == town.aiguilhe.id).values(**contact))
     clerk = town.clerk()
     sign_in(client, clerk)
     answer = submit(client, QUEUE, {"ids": [str(number) for number in numbers], "decision": "approve"})
@@ -211,6 +215,11 @@ def test_approving_tells_the_family_and_the_trail(
     assert "Louane" in text_of(letter)
     assert "Théo" in text_of(letter)
     assert "http://localhost/reserver" in text_of(letter)
+    assert letter["Subject"] == as_typed("Accès validé : vous pouvez réserver pour Louane et Théo")
+    assert "Bonjour Camille," in text_of(letter)
+    assert "La mairie d’Aiguilhe a validé votre accès." in text_of(letter)
+    assert "mairie@aiguilhe.example.org, 04 71 00 00 00" in text_of(letter)
+    assert "La mairie d’Aiguilhe\n" in text_of(letter)
     with read() as db:
         (line,) = db.execute(select(AuditLine.account_id, AuditLine.action, AuditLine.facts))
         assert not find_breaks(db)
