@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import ScalarSelect, bindparam, exists, func, select
+from sqlalchemy import ScalarSelect, and_, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from accounts.errors import LinkSpent
@@ -168,6 +168,23 @@ def find_link(db: Session, token: str, purpose: str, now: datetime) -> Link:
     if row is None:
         raise LinkSpent
     return Link(*row)
+
+
+def has_confirmed(db: Session, token: str, purpose: str) -> bool:
+    """Whether the link of a token is the one that confirmed the address which its account has. A link that was replaced has
+    confirmed nothing."""
+    used = (
+        exists()
+        .where(AccountLink.account_id == Account.id, Account.state == "active", AccountLink.used_at.is_not(None))
+        .where(AccountLink.token_hash == digest(token), AccountLink.purpose == purpose)
+        .where(
+            or_(
+                AccountLink.new_email == Account.email,
+                and_(AccountLink.new_email.is_(None), AccountLink.used_at == Account.confirmed_at),
+            )
+        )
+    )
+    return bool(db.scalar(select(used)))
 
 
 def has_beneficiaries(db: Session, household_id: int) -> bool:

@@ -122,7 +122,11 @@ def change_email() -> Answer:
     template = "accounts/change_email.html"
     if request.method != "POST":
         return render_template(template, form=form, refused=[], email=visitor.email)
-    if not form.validate():
+    fine = form.validate()
+    if form.email.data == visitor.email:
+        form.email.errors = [_("C’est déjà l’adresse de votre compte.")]
+        fine = False
+    if not fine:
         return render_template(template, form=form, refused=[], email=visitor.email), 422
     try:
         check_current(visitor.account_id, form.current.data or "", now)

@@ -231,7 +231,9 @@ class TestForgottenPassword:
         assert [sent["Subject"] for sent in letters()] == ["Votre mot de passe a été changé"]
         before = snapshot()
         assert submit(client, path, {"password": "un tout autre mot"}).status_code == 410
-        assert client.get(path).status_code == 410
+        spent = client.get(path)
+        assert spent.status_code == 410
+        assert 'href="/mot-de-passe-oublie">Mot de passe oublié' in spent.text
         assert snapshot() == before
         assert submit(client, "/connexion", {"email": family.email, "password": GOOD}).status_code == 303
 
@@ -371,7 +373,10 @@ class TestAddress:
         assert submit(elsewhere, path).status_code == 303
         with read() as db:
             assert db.scalars(select(Account.email)).one() == "nouvelle@example.org"
-        assert submit(elsewhere, path).status_code == 410
+        for method in ("GET", "POST"):
+            answer = elsewhere.get(path) if method == "GET" else submit(elsewhere, path)
+            assert (answer.status_code, answer.location) == (303, "/connexion")
+            assert "Votre adresse e-mail est déjà confirmée." in elsewhere.get("/connexion").text
         # The old address can still take it back, because somebody else may have done it.
         answer = submit(elsewhere, path_in(to_old))
         assert answer.status_code == 303
@@ -421,6 +426,7 @@ class TestAddress:
             {"email": "nouvelle@example.org", "current": ""},
             {"email": "nouvelle", "current": PASSWORD},
             {"email": "", "current": PASSWORD},
+            {"email": "Claire@Example.org", "current": PASSWORD},
         ],
     )
     def test_refuses(self, parent: FlaskClient, submit: Submit, snapshot: Moved, data: dict[str, str]) -> None:
