@@ -190,26 +190,27 @@ def end_other_connections() -> Answer:
 @blueprint.route("/mon-compte/fermer", methods=["GET", "POST"])
 @open_to("members")
 def close() -> Answer:
-    """Close the account for good, once nothing stands in the way."""
+    """Close the account for good, once nothing stands in the way; what does is told before anything is asked."""
     visitor, now = the_visitor(), request_now()
     form = CloseForm()
     template = "accounts/close.html"
-    if request.method != "POST":
-        return render_template(template, form=form, refused=[])
-    if not form.validate():
-        return render_template(template, form=form, refused=[]), 422
+    posted = request.method == "POST"
+    with reading() as db:
+        obstacles = operations.obstacles_to_closing(db, visitor.account_id, now)
+    if obstacles or not posted or not form.validate():
+        return render_template(template, form=form, refused=[], obstacles=obstacles), 422 if posted else 200
     try:
         check_current(visitor.account_id, form.current.data or "", now)
         with transaction() as db:
             operations.close(db, visitor.account_id, now)
     except WrongPassword as refusal:
         form.current.errors = [refusal.sentence]
-        return render_template(template, form=form, refused=[]), 422
+        return render_template(template, form=form, refused=[], obstacles=[]), 422
     except ClosingRefused as refusal:
-        return render_template(template, form=form, refused=refusal.reasons), 422
+        return render_template(template, form=form, refused=[], obstacles=refusal.obstacles), 422
     except TooMany as many:
         return (
-            render_template(template, form=form, refused=[many.sentence]),
+            render_template(template, form=form, refused=[many.sentence], obstacles=[]),
             429,
             {"Retry-After": str(many.retry_after)},
         )

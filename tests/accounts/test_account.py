@@ -636,7 +636,10 @@ class TestClosing:
         before = snapshot()
         answer = self.close(submit, client)
         assert answer.status_code == 422
-        assert "15,20" in answer.text
+        for page in (answer.text, client.get("/mon-compte/fermer").text):
+            assert "15,20" in page
+            assert 'href="/mes-credits">Mes crédits' in page
+            assert 'name="current"' not in page
         assert snapshot() == before
 
     def test_is_refused_while_meals_are_booked(
@@ -655,7 +658,9 @@ class TestClosing:
         before = snapshot()
         answer = self.close(submit, client)
         assert answer.status_code == 422
-        assert "2 repas sont encore réservés" in answer.text
+        for page in (answer.text, client.get("/mon-compte/fermer").text):
+            assert "2 repas sont encore réservés" in page
+            assert f'href="/mes-reservations?mois={days[0]:%Y-%m}">Mes réservations' in page
         assert snapshot() == before
         clock.moment += timedelta(days=60)
         sign_in(client, family)
@@ -675,7 +680,10 @@ class TestClosing:
         sign_in(client, family)
         before = snapshot()
         answer = self.close(submit, client)
-        assert "Un paiement est en cours" in answer.text
+        for page in (answer.text, client.get("/mon-compte/fermer").text):
+            assert "Un paiement est en cours" in page
+            (path,) = re.findall(r'href="(/paiement/[^"]+)">Voir ce paiement', page)
+            assert client.get(path).status_code == 200
         assert answer.status_code == 422
         assert snapshot() == before
 
