@@ -194,9 +194,11 @@ def _hand_down(app: Flask, config: Config) -> None:
         app.extensions["shop.jobs"].append(Recurring("sandbox_callbacks", timedelta(seconds=2), call_back))
     app.extensions["shop.demo_accounts"] = list_accounts
     app.extensions["shop.look_ahead"] = checkout.dashboard.look_ahead
+    app.extensions["shop.booked_ahead"] = checkout.dashboard.booked_ahead
     app.extensions["shop.schools"] = catalog.queries.every_school
     app.extensions["shop.find_commune"] = catalog.queries.find_commune
     app.extensions["shop.has_requests"] = enrolments.queries.has_asked
+    app.extensions["shop.on_confirmed"] = enrolments.operations.announce
     app.extensions["shop.closing_obstacles"] = [*checkout.closing.OBSTACLES]
     app.extensions["shop.closing_steps"] = [
         enrolments.operations.end_with_household,

@@ -4,12 +4,14 @@ Refusal
 ├── FieldRefused      what was typed in one field cannot be; the form shows the sentence beside it
 ├── WrongPassword     the current password is not this one
 ├── WrongCode         the second factor's code is not this one, or it has served
-├── ClosingRefused    the account cannot be closed yet; `reasons` says why
+├── ClosingRefused    the account cannot be closed yet; `obstacles` say why
 └── Conflict
     └── AddressTaken  another active account has the address
 Gone
 └── LinkSpent         the link is used, replaced or too old
 """
+
+from typing import NamedTuple
 
 from shop.errors import Conflict, Gone, Refusal
 from shop.words import gettext as _
@@ -40,12 +42,20 @@ class WrongCode(Refusal):
         super().__init__(_("Ce code n’est pas le bon, ou il a déjà servi. Attendez le suivant et recommencez."))
 
 
+class Obstacle(NamedTuple):
+    """Something that stands in the way of closing an account, and the page where it is resolved."""
+
+    sentence: str
+    path: str
+    words: str
+
+
 class ClosingRefused(Refusal):
     """The account cannot be closed yet."""
 
-    def __init__(self, reasons: list[str]) -> None:
-        super().__init__(" ".join(reasons))
-        self.reasons = reasons
+    def __init__(self, obstacles: list[Obstacle]) -> None:
+        super().__init__(" ".join(obstacle.sentence for obstacle in obstacles))
+        self.obstacles = obstacles
 
 
 class AddressTaken(Conflict):

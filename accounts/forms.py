@@ -107,10 +107,11 @@ def email_field(label: str = "", missing: str = "") -> StringField:
 
 
 class NewPassword:
-    """A validator of a password that is being chosen; compares it with the form's e-mail address when it has one."""
+    """A validator of a password that is being chosen: compares it with the e-mail address that the form asks for, or with
+    that of the account whose password it is."""
 
     def __call__(self, form: Any, field: Any) -> None:
-        email = form["email"].data if "email" in form else ""
+        email = form["email"].data if "email" in form else form.account_email
         try:
             rules.check_password(field.data or "", email or "")
         except FieldRefused as refused:
@@ -337,6 +338,10 @@ class FamilyForm(Form):
         for entry in self.rows:
             offer_schools(entry.form, schools)
 
+    def all_blank(self, family_name: str) -> bool:
+        """Whether nobody was typed in any row."""
+        return all(entry.form.is_blank(family_name) for entry in self.rows)
+
     def drop_blank_rows(self, family_name: str) -> None:
         """Leave only the rows in which somebody was typed."""
         self.rows.entries = [entry for entry in self.rows.entries if not entry.form.is_blank(family_name)]
@@ -426,13 +431,21 @@ class AskResetForm(Form):
     next = HiddenField()
 
 
-class NewPasswordForm(Form):
+class AccountForm(Form):
+    """A form about an account that is known, whose address the password must not be."""
+
+    def __init__(self, account_email: str) -> None:
+        super().__init__()
+        self.account_email = account_email
+
+
+class NewPasswordForm(AccountForm):
     """A password, chosen by a link."""
 
     password = new_password_field(_("Nouveau mot de passe"))
 
 
-class ChangePasswordForm(Form):
+class ChangePasswordForm(AccountForm):
     """The present password and the new one."""
 
     current = current_password_field()

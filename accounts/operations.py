@@ -10,7 +10,7 @@ from flask import current_app
 from sqlalchemy import ColumnElement, delete, exists, insert, select, update
 from sqlalchemy.orm import Session
 
-from accounts.errors import AddressTaken, ClosingRefused, LinkSpent, WrongPassword
+from accounts.errors import AddressTaken, ClosingRefused, LinkSpent, Obstacle, WrongPassword
 from accounts.models import (
     Account,
     AccountLink,
@@ -132,7 +132,15 @@ def confirm(db: Session, token: str, now: datetime) -> int:
     account.state = "active"
     account.confirmed_at = now
     db.flush()
+    _tell_rooms(db, account_id, now)
     return account_id
+
+
+def _tell_rooms(db: Session, account_id: int, now: datetime) -> None:
+    """Rooms above have letters that waited for the address to be confirmed."""
+    household_id = db.scalar(select(HouseholdMember.household_id).where(HouseholdMember.account_id == account_id))
+    if household_id is not None:
+        current_app.extensions["shop.on_confirmed"](db, household_id, account_id, now)
 
 
 def _is_taken(db: Session, email: str, account_id: int) -> bool:
@@ -232,14 +240,16 @@ def open_session(
     return token
 
 
-def end_session(db: Session, account_id: int, session_id: int, now: datetime) -> None:
-    """End one session of the account; a number that is not one of its own changes nothing."""
-    db.execute(
+def end_session(db: Session, account_id: int, session_id: int, now: datetime) -> bool:
+    """End one session of the account: whether it had not ended yet. A number that is not one of its own changes nothing."""
+    ended = db.scalar(
         update(LoginSession)
         .where(LoginSession.id == session_id, LoginSession.account_id == account_id, LoginSession.ended_at.is_(None))
         .values(ended_at=now)
+        .returning(LoginSession.id)
         .execution_options(synchronize_session=False)
     )
+    return ended is not None
 
 
 def end_sessions(db: Session, account_id: int, now: datetime, but: int | None = None) -> None:
@@ -354,10 +364,13 @@ def confirm_email_change(db: Session, token: str, now: datetime) -> int:
     if _is_taken(db, new_email, account_id):
         raise AddressTaken
     account.email = new_email
-    if account.state == "unconfirmed":
+    newly = account.state == "unconfirmed"
+    if newly:
         account.state, account.confirmed_at = "active", now
     spend_links(db, account_id, ["reset"], now)
     db.flush()
+    if newly:
+        _tell_rooms(db, account_id, now)
     return account_id
 
 
@@ -426,6 +439,30 @@ def change_details(
 # --- the end ---
 
 
+def obstacles_to_closing(db: Session, account_id: int, now: datetime) -> list[Obstacle]:
+    """What stands in the way of closing the account now."""
+    household_id = _left_alone(db, account_id)
+    return [] if household_id is None else _obstacles(db, household_id, now)
+
+
+def _obstacles(db: Session, household_id: int, now: datetime) -> list[Obstacle]:
+    asked = (ask(db, household_id, now) for ask in current_app.extensions["shop.closing_obstacles"])
+    return [obstacle for obstacle in asked if obstacle]
+
+
+def _left_alone(db: Session, account_id: int) -> int | None:
+    """The household for which nobody acts once the account is closed, if there is one."""
+    household_id: int | None = db.scalar(
+        select(HouseholdMember.household_id).where(HouseholdMember.account_id == account_id)
+    )
+    others = (
+        exists()
+        .where(HouseholdMember.household_id == household_id, HouseholdMember.account_id == Account.id)
+        .where(Account.id != account_id, Account.state != "closed")
+    )
+    return None if household_id is None or db.scalar(select(others)) else household_id
+
+
 def close(db: Session, account_id: int, now: datetime) -> None:
     """Close the account: its sessions end, its consents are revoked, what tells who it was is erased.
 
@@ -434,20 +471,11 @@ def close(db: Session, account_id: int, now: datetime) -> None:
     something stands in the way (`shop.closing_obstacles`).
     """
     account = _locked(db, account_id)
-    household_id = db.scalar(select(HouseholdMember.household_id).where(HouseholdMember.account_id == account_id))
-    alone = household_id is not None and not db.scalar(
-        select(
-            exists()
-            .where(HouseholdMember.household_id == household_id, HouseholdMember.account_id == Account.id)
-            .where(Account.id != account_id, Account.state != "closed")
-        )
-    )
-    if household_id is not None and alone:
+    household_id = _left_alone(db, account_id)
+    if household_id is not None:
         lock(db, Household, [household_id])
-        asked = (ask(db, household_id, now) for ask in current_app.extensions["shop.closing_obstacles"])
-        reasons = [reason for reason in asked if reason]
-        if reasons:
-            raise ClosingRefused(reasons)
+        if obstacles := _obstacles(db, household_id, now):
+            raise ClosingRefused(obstacles)
         for step in current_app.extensions["shop.closing_steps"]:
             step(db, household_id, account_id, now)
         _forget_beneficiaries(db, household_id, now)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import ScalarSelect, bindparam, exists, func, select
+from sqlalchemy import ScalarSelect, and_, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from accounts.errors import LinkSpent
@@ -170,6 +170,23 @@ def find_link(db: Session, token: str, purpose: str, now: datetime) -> Link:
     return Link(*row)
 
 
+def has_confirmed(db: Session, token: str, purpose: str) -> bool:
+    """Whether the link of a token is the one that confirmed the address which its account has. A link that was replaced has
+    confirmed nothing."""
+    used = (
+        exists()
+        .where(AccountLink.account_id == Account.id, Account.state == "active", AccountLink.used_at.is_not(None))
+        .where(AccountLink.token_hash == digest(token), AccountLink.purpose == purpose)
+        .where(
+            or_(
+                AccountLink.new_email == Account.email,
+                and_(AccountLink.new_email.is_(None), AccountLink.used_at == Account.confirmed_at),
+            )
+        )
+    )
+    return bool(db.scalar(select(used)))
+
+
 def has_beneficiaries(db: Session, household_id: int) -> bool:
     """Whether the household has somebody who eats."""
     live = exists().where(HouseholdBeneficiary.household_id == household_id, HouseholdBeneficiary.archived_at.is_(None))
@@ -289,6 +306,13 @@ def list_connections(db: Session, account_id: int, now: datetime) -> list[Connec
         .order_by(LoginSession.id.desc())
     )
     return [Connection(*row) for row in rows]
+
+
+def check_own_session(db: Session, account_id: int, session_id: int) -> None:
+    """Raises `NotFound` for a session that is none of the account's, ended or not."""
+    own = exists().where(LoginSession.id == session_id, LoginSession.account_id == account_id)
+    if not db.scalar(select(own)):
+        raise NotFound
 
 
 def is_enrolled(db: Session, account_id: int) -> bool:

@@ -13,10 +13,12 @@ from sqlalchemy import and_, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember
+from backoffice.request_queries import DECIDED
 from backoffice.rules import escape_like, words_of
 from catalog.models import School, Service, ServiceDay
 from enrolments.models import Enrolment
 from orders.models import Reservation, UnbookedMeal
+from shop.clock import paris_day
 
 SEARCH_LIMIT = 50
 EATEN_SHOWN = 50
@@ -81,10 +83,16 @@ class Member(NamedTuple):
     diet: str
     other_household_id: int | None
     """The child's other home, if it has one."""
+    removed_at: datetime | None
+    """When the family removed the person from its beneficiaries."""
 
     @property
     def name(self) -> str:
         return f"{self.first_name} {self.last_name}"
+
+    @property
+    def removed_day(self) -> date | None:
+        return paris_day(self.removed_at) if self.removed_at else None
 
 
 class OtherHome(NamedTuple):
@@ -123,7 +131,8 @@ def known_homes(db: Session, commune_ids: Collection[int], household_ids: Collec
 
 
 def members_of(db: Session, commune_ids: Collection[int], household_id: int) -> list[Member]:
-    """The beneficiaries of a family whom these communes know: those with a request or an access there."""
+    """The beneficiaries of a family whom these communes know: those with a request or an access there; last those whom the
+    family has removed and about whom something was decided there, as for every meal that is still booked."""
     here, other = sorted(commune_ids), aliased(HouseholdBeneficiary)
     known = (
         select(Enrolment.id)
@@ -132,8 +141,10 @@ def members_of(db: Session, commune_ids: Collection[int], household_id: int) -> 
             Enrolment.household_id == household_id,
             Enrolment.beneficiary_id == Beneficiary.id,
             Enrolment.state != "withdrawn",
+            or_(HouseholdBeneficiary.archived_at.is_(None), Enrolment.state.in_(DECIDED)),
             Service.commune_id.in_(here),
         )
+        .correlate(Beneficiary, HouseholdBeneficiary)
         .exists()
     )
     rows = db.execute(
@@ -154,11 +165,12 @@ def members_of(db: Session, commune_ids: Collection[int], household_id: int) -> 
             )
             .correlate(Beneficiary)
             .scalar_subquery(),
+            HouseholdBeneficiary.archived_at,
         )
         .join(HouseholdBeneficiary, HouseholdBeneficiary.beneficiary_id == Beneficiary.id)
         .outerjoin(School, and_(School.id == Beneficiary.school_id, School.commune_id.in_(here)))
-        .where(HouseholdBeneficiary.household_id == household_id, HouseholdBeneficiary.archived_at.is_(None), known)
-        .order_by(HouseholdBeneficiary.position, Beneficiary.id)
+        .where(HouseholdBeneficiary.household_id == household_id, known)
+        .order_by(HouseholdBeneficiary.archived_at.is_not(None), HouseholdBeneficiary.position, Beneficiary.id)
     )
     return [Member._make(row) for row in rows]
 

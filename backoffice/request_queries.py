@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary
@@ -47,6 +47,8 @@ class Request(NamedTuple):
     account_last_name: str
     email: str
     phone: str | None
+    removed_at: datetime | None
+    """When the family removed the person from its beneficiaries."""
 
     @property
     def name(self) -> str:
@@ -59,6 +61,10 @@ class Request(NamedTuple):
     @property
     def decided_day(self) -> date | None:
         return paris_day(self.decided_at) if self.decided_at else None
+
+    @property
+    def removed_day(self) -> date | None:
+        return paris_day(self.removed_at) if self.removed_at else None
 
 
 @dataclass
@@ -88,7 +94,8 @@ class Queue:
 
 
 def _of_confirmed(query: Select[*tuple[Any, ...]], commune_ids: Collection[int]) -> Select[*tuple[Any, ...]]:
-    """Requests that a clerk may see: of these communes, of confirmed accounts, for people still in the family."""
+    """Requests that a clerk may see: of these communes, of confirmed accounts. Of somebody whom the family has removed only
+    what was decided is left: meals may be booked and paid by it, and a decision does not vanish."""
     return (
         query.join(Service, Service.id == Enrolment.service_id)
         .join(Account, Account.id == Enrolment.requested_by_id)
@@ -97,7 +104,7 @@ def _of_confirmed(query: Select[*tuple[Any, ...]], commune_ids: Collection[int])
             and_(
                 HouseholdBeneficiary.household_id == Enrolment.household_id,
                 HouseholdBeneficiary.beneficiary_id == Enrolment.beneficiary_id,
-                HouseholdBeneficiary.archived_at.is_(None),
+                or_(HouseholdBeneficiary.archived_at.is_(None), Enrolment.state.in_(DECIDED)),
             ),
         )
         .where(Service.commune_id.in_(sorted(commune_ids)), Account.state == "active")
@@ -133,6 +140,7 @@ def _requests(commune_ids: Collection[int]) -> Select[*tuple[Any, ...]]:
             Account.last_name,
             Account.email,
             Account.phone,
+            HouseholdBeneficiary.archived_at,
         )
         .select_from(Enrolment)
         .join(Beneficiary, Beneficiary.id == Enrolment.beneficiary_id)

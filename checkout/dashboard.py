@@ -6,11 +6,14 @@ from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from catalog.models import ServiceDay
 from checkout.reminders import queries
 from checkout.reminders.rules import Cover, Day, Family, covers, habits
 from enrolments.outside_invoices import open_invoices
+from orders.models import Reservation
 from shop.clock import paris_day
 from shop.french import listing
 
@@ -71,6 +74,30 @@ def look_ahead(db: Session, household_id: int, now: datetime) -> Dashboard:
         covers(family, days, balances, now) if used else [],
         sum(invoice.cents for invoice in open_invoices(db, household_id)),
     )
+
+
+class BookedAhead(NamedTuple):
+    """How many meals of somebody are booked from today on, and from when to when."""
+
+    meals: int
+    first: date
+    last: date
+
+
+def booked_ahead(db: Session, household_id: int, beneficiary_id: int, now: datetime) -> BookedAhead | None:
+    """What the household has booked for a beneficiary from today on; nothing when it is nothing."""
+    count, first, last = db.execute(
+        select(func.count(), func.min(ServiceDay.day), func.max(ServiceDay.day))
+        .select_from(Reservation)
+        .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
+        .where(
+            Reservation.household_id == household_id,
+            Reservation.beneficiary_id == beneficiary_id,
+            Reservation.state.in_(("held", "confirmed")),
+            ServiceDay.day >= paris_day(now),
+        )
+    ).one()
+    return BookedAhead(count, first, last) if count else None
 
 
 def _days_ahead(family: Family, today: date) -> list[MealDay]:

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from flask import current_app, render_template
 from sqlalchemy.orm import Session
 
 from enrolments.outside_invoices import get_told
-from shop.config import Config
-from shop.french import day_plain
+from shop.french import day_plain, listing, of, phone
 from shop.money import format_euros
 from shop.outbox import Composer, Message
 from shop.stationery import Sheet, write
@@ -24,29 +22,44 @@ def access_requested(_db: Session, facts: dict[str, Any]) -> Message:
         "Vos demandes d’accès sont transmises à la mairie",
         count,
     )
-    return _letter(subject, "access_requested", facts)
+    sentence = ngettext(
+        "Votre demande est enregistrée. %(town_hall)s va l’étudier ; un e-mail vous dira sa réponse.",
+        "Vos demandes sont enregistrées. %(town_hall)s va les étudier ; un e-mail vous dira sa réponse.",
+        count,
+        town_hall=_town_hall(facts),
+    )
+    return _letter(subject, sentence, facts, "", (link_to("enrolments.mine"), _("Suivre ma demande")))
 
 
 def access_approved(_db: Session, facts: dict[str, Any]) -> Message:
     """What was approved: meals can be booked."""
     subject = _("Accès validé : vous pouvez réserver pour %(names)s", names=_names(facts))
-    return _letter(subject, "access_approved", facts)
+    sentence = _(
+        "%(town_hall)s a validé votre accès. Vous pouvez réserver dès maintenant.", town_hall=_town_hall(facts)
+    )
+    return _letter(subject, sentence, facts, "", (link_to("cart.choose"), _("Réserver des repas")))
 
 
 def access_refused(_db: Session, facts: dict[str, Any]) -> Message:
     """What was refused, and why."""
-    return _letter(_("Demande d’accès refusée pour %(names)s", names=_names(facts)), "access_refused", facts)
+    subject = _("Demande d’accès refusée pour %(names)s", names=_names(facts))
+    sentence = _("%(town_hall)s n’a pas validé votre demande.", town_hall=_town_hall(facts))
+    return _letter(subject, sentence, facts, _("Motif"), (link_to("enrolments.mine"), _("Voir mes services")))
 
 
 def access_to_complete(_db: Session, facts: dict[str, Any]) -> Message:
     """What the town hall needs before it decides."""
     subject = _("Demande d’accès à compléter pour %(names)s", names=_names(facts))
-    return _letter(subject, "access_to_complete", facts)
+    sentence = _("%(town_hall)s a besoin d’un complément avant de valider votre demande.", town_hall=_town_hall(facts))
+    button = (link_to("enrolments.mine"), _("Répondre à la mairie"))
+    return _letter(subject, sentence, facts, _("Ce qui est demandé"), button)
 
 
 def access_revoked(_db: Session, facts: dict[str, Any]) -> Message:
     """What was taken back, and why."""
-    return _letter(_("Accès retiré pour %(names)s", names=_names(facts)), "access_revoked", facts)
+    subject = _("Accès retiré pour %(names)s", names=_names(facts))
+    sentence = _("%(town_hall)s a retiré votre accès. Les repas déjà réservés le restent.", town_hall=_town_hall(facts))
+    return _letter(subject, sentence, facts, _("Motif"), (link_to("enrolments.mine"), _("Voir mes services")))
 
 
 def invoice_noted(db: Session, facts: dict[str, Any]) -> Message:
@@ -124,23 +137,37 @@ LETTERS: dict[str, Composer] = {
 
 
 def _names(facts: dict[str, Any]) -> str:
-    names = list(dict.fromkeys(thing["name"] for thing in facts["things"]))
+    """The first names of those whom a letter is about; of more than three, two and how many others."""
+    names = list({thing["name"]: thing.get("first_name") or thing["name"] for thing in facts["things"]}.values())
     if len(names) > 3:
-        return _("%(name)s et %(count)s autres personnes", name=names[0], count=len(names) - 1)
-    return ", ".join(names)
+        return _("%(names)s et %(count)s autres", names=", ".join(names[:2]), count=len(names) - 2)
+    return listing(names)
 
 
-def _letter(subject: str, template: str, facts: dict[str, Any]) -> Message:
-    config: Config = current_app.extensions["shop.config"]
-    words = {
-        "subject": subject,
-        "site_name": config.site_name,
-        "book_url": f"{config.base_url}/reserver",
-        "things": [(thing["name"], f"{thing['service']} / {thing['tariff']}") for thing in facts["things"]],
-        "reason": facts["reason"],
-    }
-    return Message(
-        subject,
-        render_template(f"enrolments/mail_{template}.txt", **words),
-        render_template(f"enrolments/mail_{template}.html", **words),
+def _town_hall(facts: dict[str, Any]) -> str:
+    """ "La mairie d’Aiguilhe"; of a letter that waits since before its town was noted, "La mairie"."""
+    town = facts.get("town")
+    return _("La mairie %(of_town)s", of_town=of(town)) if town else _("La mairie")
+
+
+def _letter(subject: str, sentence: str, facts: dict[str, Any], why: str, button: tuple[str, str]) -> Message:
+    """A letter that says what is asked for or decided, why (under this word) where there is a reason, and who answers
+    questions."""
+    contact = [part for part in (facts.get("town_email"), phone(facts.get("town_phone"))) if part]
+    things = [(thing["name"], f"{thing['service']} / {thing['tariff']}") for thing in facts["things"]]
+    sheet = Sheet(
+        subject=subject,
+        first_name=facts.get("first_name"),
+        before=[sentence],
+        facts=[*things, *([(why, facts["reason"])] if why else [])],
+        button=button,
+        after=[
+            *(
+                [_("Une question ? Écrivez ou téléphonez : %(contact)s.", contact=", ".join(contact))]
+                if contact
+                else []
+            ),
+            _town_hall(facts),
+        ],
     )
+    return write(sheet)

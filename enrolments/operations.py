@@ -56,13 +56,14 @@ def request(
     today = paris_day(now)
     year = rules.school_year_of(today) if school_year is None else school_year
     tariff = db.execute(
-        select(Tariff.service_id, Tariff.label, Tariff.audience, Service.name)
+        select(Tariff.service_id, Tariff.label, Tariff.audience, Service.name, *_TOWN_HALL)
         .join(Service, Service.id == Tariff.service_id)
+        .join(Commune, Commune.id == Service.commune_id)
         .where(Tariff.id == tariff_id)
     ).first()
     if tariff is None:
         raise TariffUnknown
-    service_id, label, audience, service_name = tariff
+    service_id, label, audience, service_name, *town_hall = tariff
     persons = _persons(db, household_id, beneficiary_ids)
     rules.check_request(audience, tariff_id, persons, _standing(db, household_id, service_id), year, today)
     valid_from, valid_until = rules.validity(year)
@@ -88,11 +89,58 @@ def request(
     ).all()
     if len(ids) < len(persons):
         raise AlreadyAsked(persons[0].name, label, "requested")
-    account = db.execute(select(Account.email, Account.state).where(Account.id == account_id)).one()
+    account = db.execute(select(Account.email, Account.first_name, Account.state).where(Account.id == account_id)).one()
     if account.state == "active":
         things = [_thing(person.name, service_name, label) for person in persons]
-        outbox.post(db, _letter("access_requested", account.email, household_id, min(ids), things, None, now), now)
+        to = _Post._make((account.email, account.first_name, household_id, *town_hall))
+        outbox.post(db, _letter("access_requested", to, min(ids), things, None, now), now)
     return sorted(ids)
+
+
+def announce(db: Session, household_id: int, account_id: int, now: datetime) -> None:
+    """Write to somebody whose address has just been confirmed what was asked for before: one letter for each town
+    hall, none where nothing waits. An address is confirmed once, and so is this written."""
+    rows = db.execute(
+        select(
+            Enrolment.id,
+            Beneficiary.first_name,
+            Beneficiary.last_name,
+            Service.name,
+            Tariff.label,
+            Account.email,
+            Account.first_name,
+            Enrolment.household_id,
+            *_TOWN_HALL,
+        )
+        .join(Beneficiary, Beneficiary.id == Enrolment.beneficiary_id)
+        .join(Service, Service.id == Enrolment.service_id)
+        .join(Commune, Commune.id == Service.commune_id)
+        .join(Tariff, Tariff.id == Enrolment.tariff_id)
+        .join(Account, Account.id == Enrolment.requested_by_id)
+        .join(
+            HouseholdBeneficiary,
+            and_(
+                HouseholdBeneficiary.household_id == Enrolment.household_id,
+                HouseholdBeneficiary.beneficiary_id == Enrolment.beneficiary_id,
+                HouseholdBeneficiary.archived_at.is_(None),
+            ),
+        )
+        .where(
+            Enrolment.household_id == household_id,
+            Enrolment.requested_by_id == account_id,
+            Enrolment.state == "requested",
+        )
+        .order_by(Enrolment.id)
+    )
+    asked: dict[_Post, list[tuple[int, dict[str, str]]]] = defaultdict(list)
+    for enrolment_id, first_name, last_name, service_name, label, *to in rows:
+        thing = _thing(f"{first_name} {last_name}", service_name, label)
+        asked[_Post._make(to)].append((enrolment_id, thing))
+    letters = [
+        _letter("access_requested", to, ones[0][0], [thing for _id, thing in ones], None, now)
+        for to, ones in asked.items()
+    ]
+    outbox.post_all(db, letters, now)
 
 
 def withdraw(db: Session, household_id: int, enrolment_id: int, now: datetime) -> None:
@@ -184,18 +232,37 @@ def _decide(
     _note(db, action, found, desk, now)
 
 
+class _Post(NamedTuple):
+    """To whom a letter goes, and which town hall it speaks for."""
+
+    email: str
+    first_name: str
+    household_id: int
+    town: str
+    town_email: str | None
+    town_phone: str | None
+
+
+_TOWN_HALL = (Commune.name, Commune.contact_email, Commune.contact_phone)
+
+
 class _Found(NamedTuple):
     """What a decision needs to know of an enrolment beside its row."""
 
     id: int
     household_id: int
     service_id: int
-    name: str
+    first_name: str
+    last_name: str
     service_name: str
     tariff_label: str
     regie_id: int
     account_id: int
-    email: str
+    to: _Post
+
+    @property
+    def name(self) -> str:
+        return f"{self.first_name} {self.last_name}"
 
 
 def _find(db: Session, enrolment_ids: Collection[int], desk: Desk) -> dict[int, _Found]:
@@ -213,6 +280,9 @@ def _find(db: Session, enrolment_ids: Collection[int], desk: Desk) -> dict[int, 
             Commune.regie_id,
             Account.id,
             Account.email,
+            Account.first_name,
+            Enrolment.household_id,
+            *_TOWN_HALL,
         )
         .join(Beneficiary, Beneficiary.id == Enrolment.beneficiary_id)
         .join(Service, Service.id == Enrolment.service_id)
@@ -221,10 +291,8 @@ def _find(db: Session, enrolment_ids: Collection[int], desk: Desk) -> dict[int, 
         .join(Account, Account.id == Enrolment.requested_by_id)
         .where(Enrolment.id.in_(wanted), Commune.id.in_(sorted(desk.commune_ids)), Account.state == "active")
     )
-    found = {
-        enrolment_id: _Found(enrolment_id, household_id, service_id, f"{first} {last}", *rest)
-        for enrolment_id, household_id, service_id, first, last, *rest in rows
-    }
+    parted = ((row[0], row[1:9], row[9:]) for row in rows)
+    found = {enrolment_id: _Found(enrolment_id, *facts, _Post._make(to)) for enrolment_id, facts, to in parted}
     if not wanted or len(found) < len(wanted):
         raise NotFound
     return found
@@ -314,37 +382,40 @@ def _thing(name: str, service_name: str, tariff_label: str) -> dict[str, str]:
 
 
 def _letter(
-    kind: str,
-    email: str,
-    household_id: int,
-    first_id: int,
-    things: list[dict[str, str]],
-    reason: str | None,
-    now: datetime,
+    kind: str, to: _Post, first_id: int, things: list[dict[str, str]], reason: str | None, now: datetime
 ) -> Letter:
-    facts: dict[str, Any] = {"things": things, "reason": reason}
+    facts: dict[str, Any] = {
+        "first_name": to.first_name,
+        "things": things,
+        "reason": reason,
+        "town": to.town,
+        "town_email": to.town_email,
+        "town_phone": to.town_phone,
+    }
     # The moment is part of the key because a paper may be asked for more than once.
-    return Letter(kind, email, f"{kind}:{household_id}:{first_id}:{now.isoformat()}", facts)
+    return Letter(kind, to.email, f"{kind}:{to.household_id}:{first_id}:{now.isoformat()}", facts)
 
 
 def _tell(db: Session, kind: str, found: dict[int, _Found], reason: str | None, now: datetime) -> None:
-    """One letter to each person who asked, about everything that was decided for her at once."""
-    by_person: dict[tuple[str, int], list[_Found]] = defaultdict(list)
+    """One letter of each town hall to each person who asked, about everything that was decided for her at once."""
+    by_person: dict[_Post, list[_Found]] = defaultdict(list)
     for one in found.values():
-        by_person[one.email, one.household_id].append(one)
+        by_person[one.to].append(one)
     outbox.post_all(
         db,
         [
             _letter(
                 kind,
-                email,
-                household_id,
+                to,
                 min(one.id for one in ones),
-                [_thing(one.name, one.service_name, one.tariff_label) for one in ones],
+                [
+                    {**_thing(one.name, one.service_name, one.tariff_label), "first_name": one.first_name}
+                    for one in ones
+                ],
                 reason,
                 now,
             )
-            for (email, household_id), ones in by_person.items()
+            for to, ones in by_person.items()
         ],
         now,
     )

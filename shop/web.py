@@ -149,10 +149,17 @@ def file_headers(config: Config) -> dict[str, str]:
 
 
 def error_page(
-    code: int, sentence: str, retry_after: int | None = None, reference: str = "", again: str | None = None
+    code: int,
+    sentence: str,
+    retry_after: int | None = None,
+    reference: str = "",
+    again: str | None = None,
+    way_on: tuple[str, str] | None = None,
 ) -> Response:
     """The page for a request that went wrong, with a sentence that says what to do next. `again` is the address of the page
-    that it was made from, where one can go on."""
+    that it was made from, where one can go on; `way_on` is the address and the words of another page that leads further."""
+    if way_on is None:
+        way_on = (again, _("Recharger la page")) if again else ("/", _("Retour à l’accueil"))
     titles = {
         400: _("Demande incomprise"),
         403: _("Accès refusé"),
@@ -172,8 +179,8 @@ def error_page(
         title=titles.get(code, _("Demande impossible")),
         sentence=sentence,
         reference=reference,
-        next_url=again or "/",
-        next_label=_("Recharger la page") if again else _("Retour à l’accueil"),
+        next_url=way_on[0],
+        next_label=way_on[1],
     )
     response = Response(page, status=code)
     if retry_after is not None:

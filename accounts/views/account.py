@@ -9,7 +9,7 @@ from accounts.devices import remember_device
 from accounts.errors import ClosingRefused, WrongPassword
 from accounts.forms import ChangeEmailForm, ChangePasswordForm, CloseForm, PersonForm
 from accounts.views import blueprint
-from accounts.views.entry import this_browser
+from accounts.views.entry import this_browser, where_one_came_from
 from accounts.views.sign_in import Answer
 from shop import tries
 from shop.access import forget_visitor, open_to, remember_visitor, the_visitor
@@ -40,6 +40,7 @@ def home() -> Answer:
 def details() -> Answer:
     """ "Mes coordonnées", and the consents with the day each was given."""
     visitor = the_visitor()
+    back = where_one_came_from("accounts.home", _("Mon compte"))
     with reading() as db:
         kept = queries.details_of(db, visitor.account_id)
         consents = queries.consents_of(db, visitor.account_id)
@@ -54,15 +55,15 @@ def details() -> Answer:
                 "partners": "partners" in consents,
             },
         )
-        return render_template("accounts/details.html", form=form, email=kept.email, consents=consents)
+        return render_template("accounts/details.html", form=form, back=back, email=kept.email, consents=consents)
     form = PersonForm()
     if not form.validate():
-        return render_template("accounts/details.html", form=form, email=kept.email, consents=consents), 422
+        return render_template("accounts/details.html", form=form, back=back, email=kept.email, consents=consents), 422
     with transaction() as db:
         wanted = {"newsletter": form.newsletter.data, "partners": form.partners.data}
         operations.change_details(db, visitor.account_id, form.details(), wanted, request_now())
     flash(_("Vos coordonnées sont enregistrées."), "ok")
-    return redirect(url_for("accounts.home"), 303)
+    return redirect(back[0], 303)
 
 
 def check_current(account_id: int, password: str, now: datetime) -> str:
@@ -84,7 +85,7 @@ def check_current(account_id: int, password: str, now: datetime) -> str:
 def change_password() -> Answer:
     """Change the password: the present one is asked for, every other browser is signed out."""
     visitor, now = the_visitor(), request_now()
-    form = ChangePasswordForm()
+    form = ChangePasswordForm(visitor.email)
     template = "accounts/change_password.html"
     if request.method != "POST":
         return render_template(template, form=form, refused=[])
@@ -121,7 +122,11 @@ def change_email() -> Answer:
     template = "accounts/change_email.html"
     if request.method != "POST":
         return render_template(template, form=form, refused=[], email=visitor.email)
-    if not form.validate():
+    fine = form.validate()
+    if form.email.data == visitor.email:
+        form.email.errors = [_("C’est déjà l’adresse de votre compte.")]
+        fine = False
+    if not fine:
         return render_template(template, form=form, refused=[], email=visitor.email), 422
     try:
         check_current(visitor.account_id, form.current.data or "", now)
@@ -158,14 +163,16 @@ def connections() -> Answer:
 @blueprint.post("/mon-compte/connexions/<int:session_id>/fermer")
 @open_to("members")
 def end_connection(session_id: int) -> Answer:
-    """Sign one browser out."""
+    """Sign one browser out; one that is signed out already is told so, another person's does not exist."""
     visitor = the_visitor()
     with transaction() as db:
-        operations.end_session(db, visitor.account_id, session_id, request_now())
+        ended = operations.end_session(db, visitor.account_id, session_id, request_now())
+        if not ended:
+            queries.check_own_session(db, visitor.account_id, session_id)
     if session_id == visitor.session_id:
         forget_visitor()
         return redirect(url_for("accounts.sign_in"), 303)
-    flash(_("Cet appareil est déconnecté."), "ok")
+    flash(_("Cet appareil est déconnecté.") if ended else _("Cet appareil était déjà déconnecté."), "ok")
     return redirect(url_for("accounts.connections"), 303)
 
 
@@ -183,26 +190,27 @@ def end_other_connections() -> Answer:
 @blueprint.route("/mon-compte/fermer", methods=["GET", "POST"])
 @open_to("members")
 def close() -> Answer:
-    """Close the account for good, once nothing stands in the way."""
+    """Close the account for good, once nothing stands in the way; what does is told before anything is asked."""
     visitor, now = the_visitor(), request_now()
     form = CloseForm()
     template = "accounts/close.html"
-    if request.method != "POST":
-        return render_template(template, form=form, refused=[])
-    if not form.validate():
-        return render_template(template, form=form, refused=[]), 422
+    posted = request.method == "POST"
+    with reading() as db:
+        obstacles = operations.obstacles_to_closing(db, visitor.account_id, now)
+    if obstacles or not posted or not form.validate():
+        return render_template(template, form=form, refused=[], obstacles=obstacles), 422 if posted else 200
     try:
         check_current(visitor.account_id, form.current.data or "", now)
         with transaction() as db:
             operations.close(db, visitor.account_id, now)
     except WrongPassword as refusal:
         form.current.errors = [refusal.sentence]
-        return render_template(template, form=form, refused=[]), 422
+        return render_template(template, form=form, refused=[], obstacles=[]), 422
     except ClosingRefused as refusal:
-        return render_template(template, form=form, refused=refusal.reasons), 422
+        return render_template(template, form=form, refused=[], obstacles=refusal.obstacles), 422
     except TooMany as many:
         return (
-            render_template(template, form=form, refused=[many.sentence]),
+            render_template(template, form=form, refused=[many.sentence], obstacles=[]),
             429,
             {"Retry-After": str(many.retry_after)},
         )

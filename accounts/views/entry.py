@@ -6,6 +6,7 @@ from accounts import queries
 from accounts.rules import describe_browser
 from shop.access import Visitor
 from shop.database import reading
+from shop.words import gettext as _
 
 OFFICE = "/mairie"
 """Leads each role to the first page that it may see."""
@@ -14,6 +15,14 @@ OFFICE = "/mairie"
 def this_browser() -> str:
     """The browser of this request, in a few words."""
     return describe_browser(request.user_agent.string)
+
+
+def where_one_came_from(endpoint: str, words: str) -> tuple[str, str]:
+    """The page to go back to and its name: this one of the account, or step 2 of the sign-up for whoever corrects from there
+    what was saved (`?retour=creation`)."""
+    if request.args.get("retour") == "creation":
+        return url_for("accounts.sign_up_family"), _("Création du compte")
+    return url_for(endpoint), words
 
 
 def way_on(visitor: Visitor, back: str | None) -> str:

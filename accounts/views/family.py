@@ -8,6 +8,7 @@ from accounts.beneficiaries import add_beneficiaries, archive_beneficiary, chang
 from accounts.errors import FieldRefused
 from accounts.forms import BeneficiaryForm, ButtonForm, offer_schools
 from accounts.views import blueprint
+from accounts.views.entry import where_one_came_from
 from accounts.views.sign_in import Answer
 from shop.access import open_to, the_household_id, the_visitor
 from shop.clock import request_now
@@ -24,6 +25,10 @@ def invitations_of(db: Session) -> list[tuple[str, str]]:
         return []
     found: list[tuple[str, str]] = current_app.extensions["shop.invitations"](db, visitor.email, request_now())
     return found
+
+
+def _back() -> tuple[str, str]:
+    return where_one_came_from("accounts.family", _("Mes filiations"))
 
 
 @blueprint.get("/mon-compte/filiations")
@@ -67,13 +72,15 @@ def add_to_family() -> Answer:
                 flash(_("%(name)s figure désormais parmi vos bénéficiaires.", name=form.first_name.data), "ok")
                 return redirect(url_for("accounts.family"), 303)
     title = _("Ajouter un bénéficiaire")
-    return render_template("accounts/beneficiary.html", form=form, refused=refused, title=title), status
+    page = render_template("accounts/beneficiary.html", form=form, refused=refused, title=title, back=_back())
+    return page, status
 
 
 @blueprint.route("/mon-compte/filiations/<int:beneficiary_id>", methods=["GET", "POST"])
 @open_to("parents")
 def change_in_family(beneficiary_id: int) -> Answer:
     """Change what is said about one of them."""
+    back = _back()
     with reading() as db:
         schools = current_app.extensions["shop.schools"](db)
         kept = queries.find_beneficiary(db, the_household_id(), beneficiary_id)
@@ -103,19 +110,22 @@ def change_in_family(beneficiary_id: int) -> Answer:
                 flash(
                     _("Les informations %(of_name)s sont enregistrées.", of_name=of(form.first_name.data or "")), "ok"
                 )
-                return redirect(url_for("accounts.family"), 303)
-    return render_template("accounts/beneficiary.html", form=form, refused=refused, title=kept.name), status
+                return redirect(back[0], 303)
+    page = render_template("accounts/beneficiary.html", form=form, refused=refused, title=kept.name, back=back)
+    return page, status
 
 
 @blueprint.route("/mon-compte/filiations/<int:beneficiary_id>/supprimer", methods=["GET", "POST"])
 @open_to("parents")
 def remove_from_family(beneficiary_id: int) -> Answer:
     """ "Supprimer un bénéficiaire": take one of them out of the lists."""
+    back = _back()
     with reading() as db:
         kept = queries.find_beneficiary(db, the_household_id(), beneficiary_id)
+        ahead = current_app.extensions["shop.booked_ahead"](db, the_household_id(), beneficiary_id, request_now())
     if request.method != "POST":
-        return render_template("accounts/remove_beneficiary.html", form=ButtonForm(), name=kept.name)
+        return render_template("accounts/remove_beneficiary.html", form=ButtonForm(), kept=kept, ahead=ahead, back=back)
     with transaction() as db:
         archive_beneficiary(db, the_household_id(), beneficiary_id, request_now())
     flash(_("%(name)s ne figure plus parmi vos bénéficiaires.", name=kept.name), "ok")
-    return redirect(url_for("accounts.family"), 303)
+    return redirect(back[0], 303)

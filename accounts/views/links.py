@@ -6,9 +6,10 @@ from typing import Any
 from flask import flash, redirect, render_template, request, session, url_for
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
 
 from accounts import operations, passwords, queries
-from accounts.errors import AddressTaken
+from accounts.errors import AddressTaken, LinkSpent
 from accounts.forms import ButtonForm, NewPasswordForm
 from accounts.views import blueprint
 from accounts.views.entry import way_on
@@ -16,7 +17,7 @@ from accounts.views.sign_in import Answer
 from shop.access import find_visitor, forget_visitor, open_to_all
 from shop.clock import request_now
 from shop.database import reading, transaction, violated
-from shop.web import safe_next
+from shop.web import error_page, safe_next
 from shop.words import gettext as _
 
 
@@ -31,11 +32,31 @@ def _carry_out(verb: Callable[[Session], Any]) -> Any:
         raise
 
 
+@blueprint.errorhandler(LinkSpent)
+def _lead_on(refusal: LinkSpent) -> Answer:
+    """A link that serves no more leads to where another is asked for, or to the sign-in."""
+    on = {"accounts.reset": (url_for("accounts.ask_reset"), _("Mot de passe oublié ?"))}
+    sign_in = (url_for("accounts.sign_in"), _("Connexion"))
+    return error_page(refusal.status, refusal.sentence, way_on=on.get(request.endpoint or "", sign_in))
+
+
+def _say_again(token: str, purpose: str) -> Response | None:
+    """The answer to a second click on a link that has confirmed an address; nothing for any other link. The token proves
+    whose it is."""
+    with reading() as db:
+        if not queries.has_confirmed(db, token, purpose):
+            return None
+    flash(_("Votre adresse e-mail est déjà confirmée."), "ok")
+    return redirect(url_for("accounts.sign_in"), 303)
+
+
 @blueprint.route("/confirmer/<token>", methods=["GET", "POST"])
 @open_to_all
 def confirm(token: str) -> Answer:
     """Confirm the address of a new account."""
     now = request_now()
+    if again := _say_again(token, "confirm"):
+        return again
     with reading() as db:
         link = queries.find_link(db, token, "confirm", now)
     if request.method != "POST":
@@ -58,7 +79,7 @@ def reset(token: str) -> Answer:
     now = request_now()
     with reading() as db:
         link = queries.find_link(db, token, "reset", now)
-    form = NewPasswordForm()
+    form = NewPasswordForm(link.email)
     if request.method != "POST" or not form.validate():
         page = render_template("accounts/reset.html", form=form, email=link.email)
         return page, 422 if request.method == "POST" else 200
@@ -78,7 +99,7 @@ def activate(token: str) -> Answer:
     now = request_now()
     with reading() as db:
         link = queries.find_link(db, token, "activate", now)
-    form = NewPasswordForm()
+    form = NewPasswordForm(link.email)
     if request.method != "POST" or not form.validate():
         page = render_template("accounts/activate.html", form=form, email=link.email, first_name=link.first_name)
         return page, 422 if request.method == "POST" else 200
@@ -94,6 +115,8 @@ def activate(token: str) -> Answer:
 def confirm_email(token: str) -> Answer:
     """Give an account its new address."""
     now = request_now()
+    if again := _say_again(token, "email_change"):
+        return again
     with reading() as db:
         link = queries.find_link(db, token, "email_change", now)
     if request.method != "POST":

@@ -51,6 +51,9 @@ def sign_up() -> Answer:
         form.email.data = session.get("sign_up_email")
         return render_template("accounts/sign_up.html", form=form)
     if not form.validate():
+        if not form.password.errors:
+            # A page never holds a password: whoever corrects another field must not meet an empty one in silence.
+            form.password.errors = [_("Écrivez de nouveau votre mot de passe : cette page ne le garde pas.")]
         return render_template("accounts/sign_up.html", form=form), 422
     now = request_now()
     new = operations.NewAccount(
@@ -70,7 +73,10 @@ def sign_up() -> Answer:
 @blueprint.route("/creer-un-compte/filiations", methods=["GET", "POST"])
 @open_to("parents")
 def sign_up_family() -> Answer:
-    """Step 2, "Mes filiations": rows to fill, as many as there are; buttons add and remove rows."""
+    """Step 2, "Mes filiations": rows to fill, as many as there are; buttons add and remove rows.
+
+    Whoever asks for one more row has finished those before: they are saved, to be found again from any browser.
+    """
     visitor, household_id = the_visitor(), the_household_id()
     with reading() as db:
         known = queries.list_beneficiaries(db, household_id)
@@ -80,11 +86,11 @@ def sign_up_family() -> Answer:
     form = FamilyForm() if posted else FamilyForm(formdata=None)
     status, refused = 200, cast("list[str]", [])
     if not posted:
-        if known:
+        if known and "ajouter" not in request.args:
             form.rows.entries = []
         else:
             form.rows.entries[0].form.last_name.data = visitor.last_name
-    elif "add" in request.form:
+    elif "add" in request.form and form.all_blank(visitor.last_name):
         form.add_row(visitor.last_name)
     elif "remove" in request.form:
         form.remove(request.form["remove"])
@@ -104,6 +110,8 @@ def sign_up_family() -> Answer:
             except FieldRefused as refusal:
                 refused.append(refusal.sentence)
             else:
+                if "add" in request.form:
+                    return redirect(url_for("accounts.sign_up_family", ajouter=1), 303)
                 return redirect(url_for("enrolments.sign_up_services"), 303)
         status = 422
     if not form.rows.entries and not known:

@@ -171,6 +171,7 @@ class TestPassword:
             ({"current": "", "password": GOOD}, "Écrivez votre mot de passe."),
             ({"current": PASSWORD, "password": "azerty"}, "au moins 12 caractères"),
             ({"current": PASSWORD, "password": ""}, "Choisissez un mot de passe."),
+            ({"current": PASSWORD, "password": "Claire@Example.org"}, "reprend votre adresse"),
         ],
     )
     def test_refuses(
@@ -219,6 +220,9 @@ class TestForgottenPassword:
         before = snapshot()
         assert client.get(path).status_code == 200
         assert submit(client, path, {"password": "azerty"}).status_code == 422
+        own = submit(client, path, {"password": family.email})
+        assert own.status_code == 422
+        assert "reprend votre adresse" in own.text
         assert snapshot() == before
         answer = submit(client, path, {"password": GOOD})
         assert (answer.status_code, answer.location) == (303, "/connexion")
@@ -227,7 +231,9 @@ class TestForgottenPassword:
         assert [sent["Subject"] for sent in letters()] == ["Votre mot de passe a été changé"]
         before = snapshot()
         assert submit(client, path, {"password": "un tout autre mot"}).status_code == 410
-        assert client.get(path).status_code == 410
+        spent = client.get(path)
+        assert spent.status_code == 410
+        assert 'href="/mot-de-passe-oublie">Mot de passe oublié' in spent.text
         assert snapshot() == before
         assert submit(client, "/connexion", {"email": family.email, "password": GOOD}).status_code == 303
 
@@ -367,7 +373,10 @@ class TestAddress:
         assert submit(elsewhere, path).status_code == 303
         with read() as db:
             assert db.scalars(select(Account.email)).one() == "nouvelle@example.org"
-        assert submit(elsewhere, path).status_code == 410
+        for method in ("GET", "POST"):
+            answer = elsewhere.get(path) if method == "GET" else submit(elsewhere, path)
+            assert (answer.status_code, answer.location) == (303, "/connexion")
+            assert "Votre adresse e-mail est déjà confirmée." in elsewhere.get("/connexion").text
         # The old address can still take it back, because somebody else may have done it.
         answer = submit(elsewhere, path_in(to_old))
         assert answer.status_code == 303
@@ -417,6 +426,7 @@ class TestAddress:
             {"email": "nouvelle@example.org", "current": ""},
             {"email": "nouvelle", "current": PASSWORD},
             {"email": "", "current": PASSWORD},
+            {"email": "Claire@Example.org", "current": PASSWORD},
         ],
     )
     def test_refuses(self, parent: FlaskClient, submit: Submit, snapshot: Moved, data: dict[str, str]) -> None:
@@ -626,7 +636,10 @@ class TestClosing:
         before = snapshot()
         answer = self.close(submit, client)
         assert answer.status_code == 422
-        assert "15,20" in answer.text
+        for page in (answer.text, client.get("/mon-compte/fermer").text):
+            assert "15,20" in page
+            assert 'href="/mes-credits">Mes crédits' in page
+            assert 'name="current"' not in page
         assert snapshot() == before
 
     def test_is_refused_while_meals_are_booked(
@@ -645,7 +658,9 @@ class TestClosing:
         before = snapshot()
         answer = self.close(submit, client)
         assert answer.status_code == 422
-        assert "2 repas sont encore réservés" in answer.text
+        for page in (answer.text, client.get("/mon-compte/fermer").text):
+            assert "2 repas sont encore réservés" in page
+            assert f'href="/mes-reservations?mois={days[0]:%Y-%m}">Mes réservations' in page
         assert snapshot() == before
         clock.moment += timedelta(days=60)
         sign_in(client, family)
@@ -665,7 +680,10 @@ class TestClosing:
         sign_in(client, family)
         before = snapshot()
         answer = self.close(submit, client)
-        assert "Un paiement est en cours" in answer.text
+        for page in (answer.text, client.get("/mon-compte/fermer").text):
+            assert "Un paiement est en cours" in page
+            (path,) = re.findall(r'href="(/paiement/[^"]+)">Voir ce paiement', page)
+            assert client.get(path).status_code == 200
         assert answer.status_code == 422
         assert snapshot() == before
 

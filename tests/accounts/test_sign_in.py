@@ -230,9 +230,13 @@ def test_connections_are_listed_and_ended(
     with read() as db:
         ids = db.scalars(select(LoginSession.id).order_by(LoginSession.id)).all()
     # A stranger's session is not one's own.
-    submit(here, f"/mon-compte/connexions/{ids[2]}/fermer")
+    assert submit(here, f"/mon-compte/connexions/{ids[2]}/fermer").status_code == 404
+    assert submit(here, "/mon-compte/connexions/999999/fermer").status_code == 404
     assert other.get("/mon-compte").status_code == 200
-    submit(here, f"/mon-compte/connexions/{ids[1]}/fermer")
+    for told in ("Cet appareil est déconnecté.", "Cet appareil était déjà déconnecté."):
+        answer = submit(here, f"/mon-compte/connexions/{ids[1]}/fermer")
+        assert (answer.status_code, answer.location) == (303, "/mon-compte/connexions")
+        assert told in here.get(answer.location).text
     assert there.get("/mon-compte").status_code == 303
     assert here.get("/mon-compte").status_code == 200
     submit(there, "/connexion", credentials(family.email))

@@ -75,8 +75,10 @@ def test_the_whole_way(
     with read() as db:
         assert db.scalars(select(Account.state)).one() == "active"
     assert "Renvoyer le lien" not in client.get("/mon-compte").text
-    assert client.get(path).status_code == 410
-    assert submit(client, path).status_code == 410
+    for method in ("GET", "POST"):
+        again = client.get(path) if method == "GET" else submit(client, path)
+        assert again.location == "/connexion"
+        assert "Votre adresse e-mail est déjà confirmée." in client.get("/connexion", follow_redirects=True).text
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -115,6 +117,10 @@ def test_refuses_what_cannot_be_and_keeps_what_was_typed(
     if "last_name" not in change:
         assert 'value="Dupont"' in answer.text
     assert data["password"] not in answer.text.replace("marie.dupont@example.org", "")
+    # Beside the field and in the list of errors, unless something else is wrong with it.
+    again = answer.text.count("Écrivez de nouveau votre mot de passe")
+    assert again == (0 if "password" in change else 2)
+    assert 'id="password-erreur"' in answer.text
     assert snapshot() == before
 
 
@@ -223,6 +229,7 @@ def test_a_link_grows_too_old(
     answer = submit(client, path)
     assert answer.status_code == 410
     assert "Demandez-en un nouveau" in answer.text
+    assert 'href="/connexion">Connexion' in answer.text
     with read() as db:
         assert db.scalars(select(Account.state)).one() == "unconfirmed"
 
@@ -258,12 +265,39 @@ class TestRows:
 
     def test_rows_are_added_and_removed(self, client: FlaskClient, submit: Submit, snapshot: Moved) -> None:
         before = snapshot()
-        page = self.post(submit, client, LOUANE | {"add": "1"}).text
-        assert 'value="Louane"' in page
+        page = self.post(submit, client, {"rows-0-last_name": "Dupont", "add": "1"}).text
         assert 'name="rows-1-first_name"' in page
         page = self.post(submit, client, LOUANE | THEO | {"remove": "rows-0"}).text
         assert 'value="Louane"' not in page
         assert 'value="THéo"' in page
+        assert snapshot() == before
+
+    def test_whoever_asks_for_one_more_row_finds_the_others_again(
+        self, app: Flask, client: FlaskClient, submit: Submit, read: OpenSession, snapshot: Moved
+    ) -> None:
+        for row in (LOUANE, {name.replace("rows-1", "rows-0"): value for name, value in THEO.items()}):
+            answer = self.post(submit, client, row | {"add": "1"})
+            assert answer.status_code == 303
+            page = client.get(answer.location).text
+            assert 'name="rows-0-first_name"' in page
+            assert 'name="rows-1-first_name"' not in page
+        elsewhere = app.test_client()
+        submit(elsewhere, "/connexion", {"email": PERSON["email"], "password": GOOD})
+        page = elsewhere.get("/creer-un-compte/filiations").text
+        with read() as db:
+            louane, theo = db.scalars(select(Beneficiary.id).order_by(Beneficiary.id))
+        for child in (louane, theo):
+            for path in (f"/mon-compte/filiations/{child}", f"/mon-compte/filiations/{child}/supprimer"):
+                assert f'href="{path}?retour=creation"' in page
+                assert 'href="/creer-un-compte/filiations"' in elsewhere.get(f"{path}?retour=creation").text
+        assert 'href="/mon-compte/coordonnees?retour=creation"' in page
+        answer = submit(elsewhere, f"/mon-compte/filiations/{theo}/supprimer?retour=creation")
+        assert answer.location == "/creer-un-compte/filiations"
+        before = snapshot()
+        wrong = self.post(submit, client, THEO | {"rows-1-first_name": "", "rows-1-class_name": "CE2", "add": "1"})
+        assert wrong.status_code == 422
+        assert "Écrivez le prénom." in wrong.text
+        assert 'value="CE2"' in wrong.text
         assert snapshot() == before
 
     def test_blank_rows_count_for_nothing(self, client: FlaskClient, submit: Submit, read: OpenSession) -> None:

@@ -13,6 +13,8 @@ from catalog.models import Commune, School, Service, Tariff
 from enrolments.models import Enrolment
 from enrolments.rules import validity
 from shop.audit import find_breaks
+from shop.clock import paris_day
+from shop.french import day_plain
 from shop.models import AuditLine
 from tests.conftest import CountStatements, OpenSession, SendLetters, SignIn, Submit, as_typed
 from tests.enrolments.support import letters_waiting, rows, snapshot, states, text_of
@@ -83,6 +85,29 @@ def test_withdrawn_and_archived_are_nobodys_business(
     assert "Aucune demande ici" in client.get(QUEUE).text
     assert client.get(f"{QUEUE}/{withdrawn}").status_code == 404
     assert client.get(f"{QUEUE}/{archived}").status_code == 404
+
+
+def test_what_was_decided_for_somebody_whom_the_family_removed_stays(
+    client: FlaskClient, town: Town, sign_in: SignIn, submit: Submit
+) -> None:
+    family = town.family(balance_cents=5000)
+    days = town.aiguilhe.canteen.open_days(town.now)[:2]
+    child = family.beneficiary_ids[0]
+    town.paid_order(family, town.aiguilhe.canteen, days, [child])
+    sign_in(client, family)
+    url = f"/mon-compte/filiations/{child}/supprimer"
+    page = client.get(url).text
+    assert as_typed(f"2 repas sont réservés, du {day_plain(days[0])} au {day_plain(days[1])}.") in page
+    assert f'href="/mes-reservations?mois={days[0]:%Y-%m}&amp;enfant={child}"' in page
+    assert "réservés" not in client.get(url.replace(str(child), str(family.beneficiary_ids[1]))).text
+    submit(client, url)
+    assert "Louane" in client.get(f"/mes-reservations?mois={days[0]:%Y-%m}&enfant={child}").text
+    sign_in(client, town.clerk())
+    mark = f"Retiré par la famille le {day_plain(paris_day(town.now))}"
+    file, treated = f"/mairie/familles/{family.household_id}", f"{QUEUE}?etat=traitees"
+    for path, times in ((file, 2), (treated, 1), (f"{QUEUE}/{family.enrolment_ids[0]}", 2)):
+        assert client.get(path).text.count(mark) == times, path
+    assert "Louane" in client.get(treated).text
 
 
 def test_filters_and_pages(client: FlaskClient, town: Town, sign_in: SignIn) -> None:
@@ -171,10 +196,14 @@ def test_approving_tells_the_family_and_the_trail(
     sign_in: SignIn,
     submit: Submit,
     read: OpenSession,
+    write: OpenSession,
     letters: SendLetters,
 ) -> None:
     family = town.family(approved=False)
     numbers = [ask(town, family), ask(town, family, child=1)]
+    with write() as db:
+        contact = {"contact_email": "mairie@aiguilhe.example.org", "contact_phone": "+33471000000"}
+        db.execute(update(Commune).where(Commune.id == town.aiguilhe.id).values(**contact))
     clerk = town.clerk()
     sign_in(client, clerk)
     answer = submit(client, QUEUE, {"ids": [str(number) for number in numbers], "decision": "approve"})
@@ -186,6 +215,11 @@ def test_approving_tells_the_family_and_the_trail(
     assert "Louane" in text_of(letter)
     assert "Théo" in text_of(letter)
     assert "http://localhost/reserver" in text_of(letter)
+    assert letter["Subject"] == as_typed("Accès validé : vous pouvez réserver pour Louane et Théo")
+    assert "Bonjour Camille," in text_of(letter)
+    assert "La mairie d’Aiguilhe a validé votre accès." in text_of(letter)
+    assert "mairie@aiguilhe.example.org, 04 71 00 00 00" in text_of(letter)
+    assert "La mairie d’Aiguilhe\n" in text_of(letter)
     with read() as db:
         (line,) = db.execute(select(AuditLine.account_id, AuditLine.action, AuditLine.facts))
         assert not find_breaks(db)

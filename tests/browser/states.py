@@ -809,16 +809,9 @@ submitted("mot-de-passe-erreurs", "/mon-compte/mot-de-passe", "Enregistrer", DUP
 page("adresse-e-mail", "/mon-compte/adresse-e-mail", DUPONT)
 submitted("adresse-e-mail-erreurs", "/mon-compte/adresse-e-mail", "Envoyer le lien", DUPONT, email="ici")
 page("connexions", "/mon-compte/connexions", DUPONT)
-page("fermer", "/mon-compte/fermer", DUPONT)
-submitted("fermer-erreurs", "/mon-compte/fermer", "Fermer mon compte", DUPONT)
-
-
-@state("fermer-refuse", DUPONT)
-def _cannot_close(window: Window) -> None:
-    window.go("/mon-compte/fermer")
-    window.page.get_by_label("Votre mot de passe actuel").fill(window.shop.people[DUPONT].password)
-    window.page.get_by_role("checkbox").check()
-    window.button("Fermer mon compte").click()
+page("fermer", "/mon-compte/fermer", BEGINNER)
+submitted("fermer-erreurs", "/mon-compte/fermer", "Fermer mon compte", BEGINNER)
+page("fermer-refuse", "/mon-compte/fermer", DUPONT)
 
 
 page("filiations", "/mon-compte/filiations", FOUR_CHILDREN)

@@ -233,7 +233,9 @@ def test_what_is_missing_for_a_basket_is_reckoned_after_what_is_due(
 def test_a_family_that_owes_something_keeps_its_account(noon: Noon, town: Town) -> None:
     noon.note()
     with noon.read() as db:
-        assert "reste à régler" in (money_left(db, noon.family.household_id, town.now) or "")
+        obstacle = money_left(db, noon.family.household_id, town.now)
+        assert obstacle is not None
+        assert "reste à régler" in obstacle.sentence
 
 
 def test_a_letter_a_meal(noon: Noon) -> None:

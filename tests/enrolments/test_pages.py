@@ -1,5 +1,6 @@
 """A family asks for services, follows its requests, answers, takes them back."""
 
+import re
 from datetime import date, datetime
 from typing import Any
 
@@ -57,6 +58,27 @@ def test_the_third_step_from_commune_to_request_to_end(
     # Nothing is written to an address that nobody has confirmed.
     assert letters_waiting(read) == []
     assert "Confirmez d’abord votre adresse" in client.get("/creer-un-compte/termine").text
+
+
+def test_the_letter_of_what_was_asked_before_is_written_once_the_address_is_confirmed(
+    client: FlaskClient, town: Town, sign_in: SignIn, submit: Submit, letters: SendLetters
+) -> None:
+    family = town.family(approved=False, state="unconfirmed")
+    sign_in(client, family)
+    submit(client, "/creer-un-compte/renvoyer-le-lien")
+    asked = {"tariff": str(town.aiguilhe.canteen.tariff_id)}
+    submit(client, SIGN_UP, {**asked, "beneficiaries": [str(number) for number in family.beneficiary_ids]})
+    town.enrol(family, family.beneficiary_ids[0], town.aiguilhe.childcare, "withdrawn")
+    (letter,) = letters()
+    (path,) = re.findall(r"http://localhost(/confirmer/\S+)", text_of(letter))
+    assert submit(client, path).status_code == 303
+    (letter,) = letters()
+    assert (letter["To"], "transmises à la mairie" in letter["Subject"]) == (family.email, True)
+    assert "Louane" in text_of(letter)
+    assert "Théo" in text_of(letter)
+    assert "Garderie" not in text_of(letter)
+    submit(client, path)
+    assert letters() == []
 
 
 def test_an_active_account_gets_a_letter(

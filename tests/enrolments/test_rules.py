@@ -6,6 +6,7 @@ import pytest
 
 from enrolments import rules
 from enrolments.errors import AlreadyAsked, AudienceMismatch, MovedOn, OwnRequest, TwoTariffs, YearNotOpen
+from enrolments.mails import _names
 from enrolments.models import STATES
 
 TODAY = date(2026, 11, 19)
@@ -110,6 +111,21 @@ def test_what_stands_in_the_way(tariff_id: int, year: int, beneficiary_id: int, 
             rules.check_request("child", 9, [LOUANE], standing, 2026, TODAY)
     else:
         rules.check_request("child", 9, [LOUANE], standing, 2026, TODAY)
+
+
+@pytest.mark.parametrize(
+    ("first_names", "words"),
+    [
+        (["Tom"], "Tom"),
+        (["Tom", "Léo", "Inès"], "Tom, Léo et Inès"),
+        (["Tom", "Léo", "Inès", "Zoé"], "Tom, Léo et 2 autres"),
+        (["Tom", "Tom"], "Tom"),
+        ([""], "Tom Petit"),
+    ],
+)
+def test_whom_a_letter_is_about(first_names: list[str], words: str) -> None:
+    things = [{"name": f"{name or 'Tom'} Petit", "first_name": name} for name in first_names]
+    assert _names({"things": things}) == words
 
 
 def case(state: str, household_id: int = 1, beneficiary_id: int = 1) -> rules.Case:
