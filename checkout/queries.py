@@ -342,9 +342,9 @@ class BookedMeal(NamedTuple):
 
 
 def booked_between(db: Session, household_id: int, first: date, last: date) -> list[BookedMeal]:
-    """The household's reservations from `first` to `last`, by day: booked, held or cancelled; the meals without a booking that
-    it is charged for, or was before they were taken back; and what its children have in their other homes, booked or not.
-    One statement."""
+    """The household's reservations from `first` to `last`, by day: booked, held or cancelled; the meals without a booking
+    that it is charged for, or was before they were taken back; and what its children have in their other homes, booked or
+    not. One statement."""
     booked = (
         reserved(
             Reservation.id.label("meal_id"),
@@ -423,7 +423,7 @@ def _seen_by(household_id: int) -> CompoundSelect[int]:
 def _eaten_seen_by(household_id: int) -> CompoundSelect[int]:
     """The ids of the meals without a booking that were noted for the household, and of what its children's other homes are
     charged for."""
-    own = select(UnbookedMeal.id).where(UnbookedMeal.household_id == household_id, UnbookedMeal.state != "struck")
+    own = select(UnbookedMeal.id).where(UnbookedMeal.household_id == household_id)
     others = (
         select(UnbookedMeal.id)
         .join(HouseholdBeneficiary, HouseholdBeneficiary.beneficiary_id == UnbookedMeal.beneficiary_id)
