@@ -34,6 +34,10 @@ class CalledOff(NamedTuple):
     cents: int
     unbooked: int
     """Meals without a booking that it has struck off."""
+    back_cents: int
+    """What of these was paid, and went back."""
+    undue_cents: int
+    """What of these was due, and is so no longer."""
 
 
 def services_of(db: Session, commune_ids: Collection[int]) -> list[tuple[int, str]]:
@@ -83,6 +87,11 @@ _PICNICS = (
     .scalar_subquery()
 )
 _STRUCK = select(func.count()).where(UnbookedMeal.call_off_id == CallOff.id).correlate(CallOff).scalar_subquery()
+_STRUCK_CENTS = (
+    select(func.coalesce(func.sum(UnbookedMeal.cents), 0))
+    .where(UnbookedMeal.call_off_id == CallOff.id)
+    .correlate(CallOff)
+)
 
 
 def call_offs(db: Session, commune_ids: Collection[int], since: date) -> list[CalledOff]:
@@ -102,6 +111,8 @@ def call_offs(db: Session, commune_ids: Collection[int], since: date) -> list[Ca
             CallOff.meals,
             CallOff.cents,
             _STRUCK,
+            _STRUCK_CENTS.where(UnbookedMeal.settled_at.is_not(None)).scalar_subquery(),
+            _STRUCK_CENTS.where(UnbookedMeal.settled_at.is_(None)).scalar_subquery(),
         )
         .join(ServiceDay, ServiceDay.id == CallOff.service_day_id)
         .join(Service, Service.id == ServiceDay.service_id)

@@ -1,5 +1,6 @@
 """Pages on which a town hall calls a day off: choose, see what it does, confirm, take back."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from flask import flash, redirect, render_template, request, url_for
@@ -11,7 +12,7 @@ from backoffice import call_off_queries
 from backoffice.forms import CallOffForm
 from backoffice.views import Answer, blueprint, reach_for
 from checkout import call_off
-from checkout.call_off import Affected, Plan, Scope
+from checkout.call_off import Affected, Concerned, Plan, Scope
 from checkout.errors import TooLateToTakeBack
 from checkout.mails import KINDS
 from shop.access import open_to, the_visitor
@@ -35,7 +36,9 @@ def call_offs() -> Answer:
     return _page(CallOffForm(formdata=None, day=paris_day(request_now())))
 
 
-def _page(form: CallOffForm, refused: str = "", affected: Affected | None = None) -> str:
+def _page(
+    form: CallOffForm, refused: str = "", affected: Affected | None = None, concerned: Sequence[Concerned] = ()
+) -> str:
     today = paris_day(request_now())
     with reading() as db:
         reach = reach_for(db, "call_off")
@@ -50,6 +53,7 @@ def _page(form: CallOffForm, refused: str = "", affected: Affected | None = None
         form=form,
         refused=refused,
         affected=affected,
+        concerned=concerned,
         reviewed=_reviewed(form),
         known=known,
         kinds=KINDS,
@@ -70,8 +74,10 @@ def call_day_off() -> Answer:
         reviewed = request.form.get("vu") == _reviewed(form)
         if len(seen) < len(SEEN) or not reviewed or "revoir" in request.form:
             with reading() as db:
-                found = call_off.affected(db, _scope(db, form), form.picnic)
-            return _page(form, affected=found)
+                scope = _scope(db, form)
+                found = call_off.affected(db, scope, form.picnic)
+                concerned = call_off.concerned(db, scope, form.picnic)
+            return _page(form, affected=found, concerned=concerned)
         with transaction() as db:
             kind = "outing" if form.picnic else form.kind.data or ""
             plan = Plan(_scope(db, form), kind, form.words.data or "", form.picnic)

@@ -7,9 +7,9 @@ nothing here are left out of a family's file.
 from collections import defaultdict
 from collections.abc import Collection
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import CompoundSelect, and_, case, false, func, or_, select, true, union_all
 from sqlalchemy.orm import Session, aliased
 
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember
@@ -234,28 +234,32 @@ def search_families(db: Session, commune_ids: Collection[int], typed: str) -> li
 
 
 class FamilyMeal(NamedTuple):
-    """A meal in a family's file."""
+    """A meal in a family's file, booked or `unbooked`."""
 
-    reservation_id: int
+    id: int
     first_name: str
     last_name: str
     day: date
     service_name: str
     state: str
     cents: int
+    unbooked: bool
 
 
 def meals_of(db: Session, commune_ids: Collection[int], household_id: int, first: date, last: date) -> list[FamilyMeal]:
-    """A family's meals at services of these communes from `first` to `last`, those included that were cancelled."""
-    rows = db.execute(
+    """A family's meals at services of these communes from `first` to `last`, booked or not, those included that were
+    cancelled or taken back. One statement."""
+    booked = (
         select(
-            Reservation.id,
+            Reservation.id.label("meal_id"),
             Beneficiary.first_name,
             Beneficiary.last_name,
             ServiceDay.day,
             Service.name,
             Reservation.state,
             Reservation.cents,
+            false(),
+            Service.id.label("service_id"),
         )
         .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
         .join(Service, Service.id == ServiceDay.service_id)
@@ -265,9 +269,31 @@ def meals_of(db: Session, commune_ids: Collection[int], household_id: int, first
             Service.commune_id.in_(sorted(commune_ids)),
             ServiceDay.day.between(first, last),
         )
-        .order_by(ServiceDay.day, Service.id, Beneficiary.first_name, Reservation.id)
     )
-    return [FamilyMeal._make(row) for row in rows]
+    eaten = (
+        select(
+            UnbookedMeal.id,
+            Beneficiary.first_name,
+            Beneficiary.last_name,
+            ServiceDay.day,
+            Service.name,
+            UnbookedMeal.state,
+            UnbookedMeal.cents,
+            true(),
+            Service.id,
+        )
+        .join(ServiceDay, ServiceDay.id == UnbookedMeal.service_day_id)
+        .join(Service, Service.id == ServiceDay.service_id)
+        .join(Beneficiary, Beneficiary.id == UnbookedMeal.beneficiary_id)
+        .where(
+            UnbookedMeal.household_id == household_id,
+            Service.commune_id.in_(sorted(commune_ids)),
+            ServiceDay.day.between(first, last),
+        )
+    )
+    both: CompoundSelect[*tuple[Any, ...]] = union_all(booked, eaten)
+    rows = db.execute(both.order_by("day", "service_id", "first_name", "meal_id"))
+    return [FamilyMeal._make(row[:-1]) for row in rows]
 
 
 class EatenByFamily(NamedTuple):

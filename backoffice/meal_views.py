@@ -5,7 +5,7 @@ from flask import render_template, request
 from backoffice import family_queries, request_queries
 from backoffice.views import blueprint, reach_for
 from cart.quotes import reasons
-from checkout import meal_history, spans
+from checkout import eaten_history, meal_history, spans
 from shop.access import open_to
 from shop.clock import paris_day, request_now
 from shop.database import reading
@@ -49,4 +49,20 @@ def meal(reservation_id: int) -> str:
         meal=facts,
         events=meal_history.tell(facts, illnesses, given, with_names=True),
         why=reasons(facts.basis, facts.cents, facts.tariff_label, facts.price_from, facts.decided_on),
+    )
+
+
+@blueprint.get("/repas/sans-reservation/<int:meal_id>")
+@open_to("office")
+def eaten_meal(meal_id: int) -> str:
+    """Who did what to a meal without a booking, and when, with names."""
+    with reading() as db:
+        reach = reach_for(db, "families")
+        meal = eaten_history.eaten_in_communes(db, reach.communes("families"), meal_id)
+    return render_template(
+        "backoffice/eaten_meal.html",
+        reach=reach,
+        meal=meal,
+        events=eaten_history.tell(meal, with_names=True),
+        why=reasons(meal.basis, meal.cents, meal.tariff_label, meal.price_from, meal.decided_on),
     )

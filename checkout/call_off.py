@@ -34,6 +34,8 @@ from wallet.operations import AccountRef
 log = structlog.get_logger(__name__)
 
 TIME_TO_TAKE_BACK = timedelta(minutes=10)
+NAMED = 200
+"""How many of those concerned a clerk is shown by name."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,17 @@ class Affected(NamedTuple):
     """What of them was paid, and goes back to the wallets."""
 
 
+class Concerned(NamedTuple):
+    """A meal that a call-off concerns: who eats it, and what it costs."""
+
+    first_name: str
+    last_name: str
+    class_name: str | None
+    state: str
+    """`booked`; without a booking `due` or `paid`."""
+    cents: int
+
+
 class OrdersMoved(Exception):
     """An order was paid while the call-off took its locks: it begins again."""
 
@@ -88,6 +101,7 @@ class _Eaten(NamedTuple):
 
     id: int
     household_id: int
+    beneficiary_id: int
     state: str
     cents: int
 
@@ -119,10 +133,31 @@ def affected(db: Session, scope: Scope, picnic: bool = False) -> Affected:
     return Affected(*map(int, row))
 
 
-def _eaten(scope: Scope) -> Select[int, int, str, int]:
+def concerned(db: Session, scope: Scope, picnic: bool = False) -> list[Concerned]:
+    """Whom calling off concerns, by name, at most `NAMED`; the meals that `affected` counts. One statement."""
+    booked, eaten = _meals(scope).subquery(), _eaten(scope).subquery()
+    meals = select(booked.c.beneficiary_id, literal_column("'booked'").label("state"), booked.c.cents)
+    also = select(eaten.c.beneficiary_id, eaten.c.state, eaten.c.cents)
+    found = (meals if picnic else union_all(meals, also)).subquery()
+    rows = db.execute(
+        select(Beneficiary.first_name, Beneficiary.last_name, Beneficiary.class_name, found.c.state, found.c.cents)
+        .join(found, found.c.beneficiary_id == Beneficiary.id)
+        .order_by(Beneficiary.last_name, Beneficiary.first_name, Beneficiary.id, found.c.state)
+        .limit(NAMED)
+    )
+    return [Concerned._make(row) for row in rows]
+
+
+def _eaten(scope: Scope) -> Select[int, int, int, str, int]:
     """The meals without a booking that a scope concerns."""
     query = (
-        select(UnbookedMeal.id, UnbookedMeal.household_id, UnbookedMeal.state, UnbookedMeal.cents)
+        select(
+            UnbookedMeal.id,
+            UnbookedMeal.household_id,
+            UnbookedMeal.beneficiary_id,
+            UnbookedMeal.state,
+            UnbookedMeal.cents,
+        )
         .join(Beneficiary, Beneficiary.id == UnbookedMeal.beneficiary_id)
         .where(UnbookedMeal.service_day_id == scope.service_day_id, UnbookedMeal.state != "struck")
         .order_by(UnbookedMeal.id)
@@ -354,7 +389,11 @@ def _cancel(
         owned = [AccountRef("wallet", key) for key in purses] + [AccountRef("receivable", key) for key in charged]
         wallet.operations.lock_accounts(db, regie_id, [*owned, AccountRef("sales")])
         rows = lock(db, UnbookedMeal, [meal.id for meal in noted])
-        eaten = [_Eaten(row.id, row.household_id, row.state, row.cents) for row in rows if row.state != "struck"]
+        eaten = [
+            _Eaten(row.id, row.household_id, row.beneficiary_id, row.state, row.cents)
+            for row in rows
+            if row.state != "struck"
+        ]
         entries += unbooked.reversals(db, [meal.id for meal in eaten], found.asked_by_id)
     if entries:
         wallet.operations.enter_all(db, entries, now)

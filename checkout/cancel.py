@@ -36,6 +36,8 @@ class SoldMeal(NamedTuple):
     day: date
     service_name: str
     state: str
+    cents: int
+    """What was paid."""
     credit_cents: int
     """What cancelling gives back, as sold."""
     cancel_deadline_at: datetime
@@ -52,6 +54,7 @@ _SOLD = (
         ServiceDay.day,
         Service.name,
         Reservation.state,
+        Reservation.cents,
         Reservation.credit_cents,
         Reservation.cancel_deadline_at,
     )

@@ -108,7 +108,8 @@ _orderer, _canceller, _caller, _noter = (aliased(Account) for _account in range(
 _teller, _seer, _giver = aliased(Account), aliased(Account), aliased(Account)
 
 
-def _acts_for(account_id: object, household_id: object) -> ColumnElement[bool]:
+def acts_for(account_id: object, household_id: object) -> ColumnElement[bool]:
+    """Whether the account acts for the household."""
     return exists().where(HouseholdMember.account_id == account_id, HouseholdMember.household_id == household_id)
 
 
@@ -146,12 +147,12 @@ _FACTS: AnySelect = (
         JournalEntry.at,
         Posting.cents,
         _orderer.first_name + " " + _orderer.last_name,
-        _acts_for(Order.account_id, Reservation.household_id),
+        acts_for(Order.account_id, Reservation.household_id),
         _canceller.first_name + " " + _canceller.last_name,
-        _acts_for(Reservation.cancelled_by_id, Reservation.household_id),
+        acts_for(Reservation.cancelled_by_id, Reservation.household_id),
         _caller.first_name + " " + _caller.last_name,
         _noter.first_name + " " + _noter.last_name,
-        _acts_for(Reservation.attendance_by_id, Reservation.household_id),
+        acts_for(Reservation.attendance_by_id, Reservation.household_id),
     )
     .join(Commune, Commune.id == Service.commune_id)
     .join(Tariff, Tariff.id == Reservation.tariff_id)
@@ -207,7 +208,7 @@ def _read(db: Session, query: AnySelect) -> tuple[Facts, list[Illness], list[Giv
             SickLeave.last_day,
             SickLeave.told_at,
             _teller.first_name + " " + _teller.last_name,
-            _acts_for(SickLeave.told_by_id, SickLeave.household_id),
+            acts_for(SickLeave.told_by_id, SickLeave.household_id),
             SickLeave.paper,
             SickLeave.paper_seen_at,
             _seer.first_name + " " + _seer.last_name,
@@ -236,7 +237,7 @@ def _given_back(db: Session, facts: Facts) -> list[GivenBack]:
             FreedMeal.state,
             FreedMeal.offered_at,
             _giver.first_name + " " + _giver.last_name,
-            _acts_for(FreedMeal.offered_by_id, facts.household_id),
+            acts_for(FreedMeal.offered_by_id, facts.household_id),
             FreedMeal.ended_at,
         )
         .join(_giver, _giver.id == FreedMeal.offered_by_id)
@@ -262,15 +263,20 @@ ATTENDANCE = {
 }
 
 
+def name_of(who: Who | None, with_names: bool) -> str:
+    """Who did it, for whom reads: the family's own people by name, the town hall's `with_names` or as one."""
+    if who is None:
+        return _("automatiquement")
+    if who.of_family:
+        return who.name
+    return _("%(name)s (mairie)", name=who.name) if with_names else _("la mairie")
+
+
 def tell(facts: Facts, illnesses: list[Illness], given: list[GivenBack], with_names: bool) -> list[Event]:
     """The history, in the order in which things happened; `with_names` says who of the town hall it was."""
 
     def by(who: Who | None) -> str:
-        if who is None:
-            return _("automatiquement")
-        if who.of_family:
-            return who.name
-        return _("%(name)s (mairie)", name=who.name) if with_names else _("la mairie")
+        return name_of(who, with_names)
 
     events = [
         Event(

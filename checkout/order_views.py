@@ -213,6 +213,7 @@ def _confirm_page(ids: list[int], sentences: list[str]) -> str:
     return render_template(
         "checkout/cancel.html",
         meals=meals,
+        paid_cents=sum(meal.cents for meal in meals),
         credit_cents=sum(meal.credit_cents for meal in meals),
         problems=problems,
         sentences=sentences,

@@ -13,7 +13,6 @@ from sqlalchemy import (
     literal_column,
     null,
     select,
-    true,
     union_all,
 )
 from sqlalchemy.orm import Session
@@ -308,7 +307,8 @@ def history(db: Session, household_id: int, page: int) -> tuple[list[OrderLine],
 
 
 class BookedMeal(NamedTuple):
-    """A reservation in the calendar of everything, or a meal without a booking: then `due` or `paid`."""
+    """A reservation in the calendar of everything, or a meal without a booking: then `due`, `paid` or `struck`, and `eaten`
+    where another home of the child is charged for it."""
 
     id: int
     beneficiary_id: int
@@ -325,7 +325,7 @@ class BookedMeal(NamedTuple):
     cancel_deadline_at: datetime
     order_number: str
     own: bool = True
-    """Whether the household paid it. Of a meal that a child's other home paid, nothing is told but that it is booked."""
+    """Whether it is the household's. Of a meal that a child's other home has, nothing is told but that the child eats."""
     freed_deadline_at: datetime | None = None
     freed: str | None = None
     """What became of it when it was given back to other families; nothing when it never was."""
@@ -338,12 +338,13 @@ class BookedMeal(NamedTuple):
     @property
     def unbooked(self) -> bool:
         """Whether the child ate without a booking."""
-        return self.state in ("due", "paid")
+        return self.state in ("due", "paid", "struck", "eaten")
 
 
 def booked_between(db: Session, household_id: int, first: date, last: date) -> list[BookedMeal]:
-    """The household's reservations from `first` to `last`, by day: booked, held or cancelled; what it is charged for meals
-    without a booking; and what the other homes of its children have booked for them. One statement."""
+    """The household's reservations from `first` to `last`, by day: booked, held or cancelled; the meals without a booking
+    that it is charged for, or was before they were taken back; and what its children have in their other homes, booked or
+    not. One statement."""
     booked = (
         reserved(
             Reservation.id.label("meal_id"),
@@ -383,7 +384,7 @@ def booked_between(db: Session, household_id: int, first: date, last: date) -> l
             false(),
             ServiceDay.cancel_deadline_at,
             literal_column("''"),
-            true(),
+            UnbookedMeal.household_id == household_id,
             null(),
             null(),
             false(),
@@ -394,11 +395,7 @@ def booked_between(db: Session, household_id: int, first: date, last: date) -> l
         .join(ServiceDay, ServiceDay.id == UnbookedMeal.service_day_id)
         .join(Service, Service.id == ServiceDay.service_id)
         .join(Beneficiary, Beneficiary.id == UnbookedMeal.beneficiary_id)
-        .where(
-            UnbookedMeal.household_id == household_id,
-            UnbookedMeal.state != "struck",
-            ServiceDay.day.between(first, last),
-        )
+        .where(UnbookedMeal.id.in_(_eaten_seen_by(household_id)), ServiceDay.day.between(first, last))
     )
     both: CompoundSelect[*tuple[Any, ...]] = union_all(booked, eaten)
     rows = db.execute(both.order_by("day", "service_id", "first_name", "meal_id"))
@@ -423,9 +420,29 @@ def _seen_by(household_id: int) -> CompoundSelect[int]:
     return union_all(own, others)
 
 
+def _eaten_seen_by(household_id: int) -> CompoundSelect[int]:
+    """The ids of the meals without a booking that were noted for the household, and of what its children's other homes are
+    charged for."""
+    own = select(UnbookedMeal.id).where(UnbookedMeal.household_id == household_id)
+    others = (
+        select(UnbookedMeal.id)
+        .join(HouseholdBeneficiary, HouseholdBeneficiary.beneficiary_id == UnbookedMeal.beneficiary_id)
+        .where(
+            HouseholdBeneficiary.household_id == household_id,
+            HouseholdBeneficiary.archived_at.is_(None),
+            UnbookedMeal.household_id != household_id,
+            UnbookedMeal.state != "struck",
+        )
+    )
+    return union_all(own, others)
+
+
 def _told(meal: BookedMeal) -> BookedMeal:
-    """The meal as the household may see it."""
-    return meal if meal.own else meal._replace(cents=0, credit_cents=0, order_number="", excused=False)
+    """The meal as the household may see it: of another home's money nothing, not even whether a meal is paid."""
+    if meal.own:
+        return meal
+    state = "eaten" if meal.unbooked else meal.state
+    return meal._replace(state=state, cents=0, credit_cents=0, order_number="", excused=False, regie_id=None)
 
 
 class DayMenu(NamedTuple):

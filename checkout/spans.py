@@ -213,8 +213,9 @@ def _mondays(first: date, last: date) -> Iterable[date]:
 
 
 def _year_day(day: date, states: Mapping[str, int]) -> YearDay:
-    eaten = states.get("due", 0) + states.get("paid", 0)
-    counts = (states.get("confirmed", 0), eaten, states.get("held", 0), states.get("cancelled", 0))
+    eaten = states.get("due", 0) + states.get("paid", 0) + states.get("eaten", 0)
+    cancelled = states.get("cancelled", 0) + states.get("struck", 0)
+    counts = (states.get("confirmed", 0), eaten, states.get("held", 0), cancelled)
     return YearDay(day, _week(monday_of(day)), *counts)
 
 

@@ -65,18 +65,22 @@ def write(movements: list[Movement], meals: list[MovementMeal], eaten: list[Eate
         if not months or months[-1].name != name:
             months.append(Month(name, []))
         if movement.unbooked_meal_id is not None:
-            meal_eaten = unbooked[movement.unbooked_meal_id]
-            words = (
-                f"{meal_eaten.first_name} {meal_eaten.last_name}, {meal_eaten.service_name}, {day_long(meal_eaten.day)}"
-            )
+            title, words = _of_eaten(movement.kind, unbooked[movement.unbooked_meal_id])
         else:
-            words = _words(movement, of_order, of_reservation)
-        line = Line(
-            movement.at, TITLES[movement.kind], words, movement.order_number, movement.cents, movement.balance_cents
-        )
+            title, words = TITLES[movement.kind], _words(movement, of_order, of_reservation)
+        line = Line(movement.at, title, words, movement.order_number, movement.cents, movement.balance_cents)
         months[-1].lines.append(line)
     older = movements[PAGE - 1].posting_id if len(movements) > PAGE else None
     return Statement(months, older)
+
+
+def _of_eaten(kind: str, meal: EatenMeal) -> tuple[str, str]:
+    """The title and the words of a movement of a meal without a booking; of one that was taken back, why it was."""
+    if kind == "reversal":
+        day = day_plain(meal.day).rsplit(" ", 1)[0]
+        title = _("Repas sans réservation du %(day)s retiré : %(who)s", day=day, who=meal.first_name)
+        return title, _("%(service)s : %(why)s", service=meal.service_name, why=meal.struck_reason)
+    return TITLES[kind], f"{meal.first_name} {meal.last_name}, {meal.service_name}, {day_long(meal.day)}"
 
 
 def _words(movement: Movement, of_order: dict[int, list[MovementMeal]], of_reservation: dict[int, MovementMeal]) -> str:

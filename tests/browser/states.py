@@ -1149,6 +1149,11 @@ def _history_of_a_meal(window: Window) -> None:
     window.go(f"/mes-reservations/repas/{_meal_of_dupont(window)[1]}")
 
 
+@state("repas-sans-reservation-historique", COMPANY)
+def _history_without_a_booking(window: Window) -> None:
+    window.go(f"/mes-reservations/sans-reservation/{_eaten_meal(window, COMPANY)}")
+
+
 def _other_days(window: Window, *weekdays: str) -> None:
     window.go("/mes-reservations/modifier")
     for words in weekdays:
@@ -1452,6 +1457,19 @@ def _call_off_planned(window: Window) -> None:
 # --- the history of meals, as the town hall reads it ---
 
 
+def _eaten_meal(window: Window, email: str) -> int:
+    """A meal without a booking of the family."""
+    with window.shop.read() as db:
+        return db.scalars(
+            select(UnbookedMeal.id)
+            .join(HouseholdMember, HouseholdMember.household_id == UnbookedMeal.household_id)
+            .join(Account, Account.id == HouseholdMember.account_id)
+            .where(Account.email == email)
+            .order_by(UnbookedMeal.id)
+            .limit(1)
+        ).one()
+
+
 def _meal_of_dupont(window: Window) -> tuple[int, int]:
     """A cancelled meal and whose it is."""
     with window.shop.read() as db:
@@ -1479,6 +1497,11 @@ def _no_meals_of_a_family(window: Window) -> None:
 @state("mairie-repas-historique", CLERK)
 def _history_for_the_clerk(window: Window) -> None:
     window.go(f"/mairie/repas/{_meal_of_dupont(window)[1]}")
+
+
+@state("mairie-repas-sans-reservation", CLERK)
+def _history_of_an_eaten_meal(window: Window) -> None:
+    window.go(f"/mairie/repas/sans-reservation/{_eaten_meal(window, DUPONT)}")
 
 
 # --- a sick child ---

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from accounts.models import Beneficiary
@@ -17,7 +18,7 @@ from orders.models import UnbookedMeal
 from shop.clock import StoppedClock
 from shop.models import AuditLine
 from tests.checkout.presence import TODAY, Noon
-from tests.conftest import BooksHold, CountStatements, OpenSession, SendLetters, as_typed
+from tests.conftest import BooksHold, CountStatements, OpenSession, SendLetters, SignIn, Submit, as_typed
 from tests.factory import Town, add
 from tests.races.together import the_database_of
 from wallet.models import JournalEntry
@@ -94,6 +95,57 @@ def test_what_is_due_is_due_no_longer_and_what_was_paid_comes_back(
     assert "sans réservation" not in told[other.email]
     assert strike.carry_out(number) is None, "once"
     assert strike.balances() == (500, 0)
+    books_hold()
+
+
+def test_the_clerk_sees_who_is_concerned_and_the_money(
+    strike: Strike,
+    town: Town,
+    client: FlaskClient,
+    sign_in: SignIn,
+    submit: Submit,
+    statements: CountStatements,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with strike.write() as db:
+        db.execute(update(Beneficiary).values(class_name="CE2"))
+    sign_in(client, strike.clerk)
+    form = {"service": strike.canteen.id, "day": str(TODAY), "school": 0, "kind": "strike", "words": WORDS}
+    with statements() as few:
+        page = submit(client, "/mairie/annulations", form).text
+    nobody = "Personne de concerné n’a de repas ce jour-là."
+    assert nobody not in page
+    assert "Qui est concerné : 2\u00a0repas" in page
+    assert len(re.findall(r"Dupont1 (Louane|Théo)</span>, CE2 <span class=.quiet.>sans réservation", page)) == 2
+    assert page.count("sans réservation, montant dû") == 1
+    for _more in range(3):
+        town.paid_order(town.family(children=2, balance_cents=1000), strike.canteen, [TODAY])
+    with statements() as many:
+        page = submit(client, "/mairie/annulations", form).text
+    assert many.count == few.count, many
+    assert page.count("Dupont") == 8
+    assert "de plus." not in page
+    monkeypatch.setattr(call_off, "NAMED", 5)
+    page = submit(client, "/mairie/annulations", form).text
+    assert page.count("Dupont") == 5
+    assert "Et 3\u00a0repas de plus." in page
+    names = re.findall(r"Dupont\d+ \w+(?=</span>)", page)
+    assert names == sorted(names)
+    form["day"] = "2026-12-10"
+    page = submit(client, "/mairie/annulations", form).text
+    assert nobody in page
+    assert "Qui est concerné" not in page
+
+
+def test_what_is_done_tells_the_money_of_meals_without_a_booking(
+    strike: Strike, client: FlaskClient, sign_in: SignIn, books_hold: BooksHold
+) -> None:
+    strike.carry_out(strike.plan())
+    sign_in(client, strike.clerk)
+    page = client.get("/mairie/annulations").text
+    told = "2 repas sans réservation retirés, 3,80\u00a0€ recrédités, 3,80\u00a0€ ne sont plus dus"
+    assert told in page
+    assert "0 repas annulé" not in page
     books_hold()
 
 

@@ -118,6 +118,23 @@ def test_a_cancelled_meal_gives_back_what_the_rule_promised_when_it_was_sold(sho
     books_hold()
 
 
+def test_cancelling_says_what_was_paid_and_what_comes_back(shop: Shop) -> None:
+    shop.rules({"credit": 300})
+    shop.add(0, 1)
+    order = shop.pay()
+    with shop.read() as db:
+        ids = list(db.scalars(select(Reservation.id)))
+    page = shop.client.get("/mes-reservations/annuler?" + "&".join(f"repas={number}" for number in ids)).text
+    assert page.count("payé 3,80\u00a0€, crédité 3,00\u00a0€") == 2
+    assert "payé 7,60\u00a0€, crédité 6,00\u00a0€" in page
+    assert shop.client.get(order).text.count("si vous annulez : 3,00\u00a0€ crédités") == 2
+    with shop.write() as db:
+        db.execute(update(Reservation).values(credit_cents=Reservation.cents))
+    assert "payé" not in shop.client.get(f"/mes-reservations/annuler?repas={ids[0]}").text, (
+        "one number where both are it"
+    )
+
+
 def test_a_meal_that_gives_nothing_back_is_cancelled_without_an_entry(shop: Shop, books_hold: BooksHold) -> None:
     shop.rules({"credit": "none"})
     shop.add(0)

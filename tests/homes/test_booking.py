@@ -16,6 +16,7 @@ from cart.models import Basket, BasketLine
 from catalog.models import Service
 from checkout.queries import booked_between
 from checkout.settle import settle
+from checkout.unbooked import note_eaten
 from orders.models import Order, Reservation
 from payments.gateways.base import Seen, SeenState
 from payments.models import Payment
@@ -303,9 +304,13 @@ def watched(homes: Homes, submit: Submit, read: OpenSession, write: OpenSession)
     assert submit(homes.mine, f"/mon-compte/filiations/{homes.child}", form).status_code == 303
     submit(homes.mine, f"{page}/calendrier", {"even_weeks": "ici", "holidays": "ici", "starts_on": "2026-12-01"})
     submit(homes.mine, f"{page}/echange", {"swap_from": "2026-12-07", "swap_until": "2026-12-08", "swap_home": "ici"})
-    # 50,00 € less three meals of 3,80 €, one of which came back.
+    clerk = town.clerk()
+    with write() as db:
+        day_id, enrolment_id = canteen.day_ids[date(2026, 11, 13)], homes.even.enrolment_ids[0]
+        eaten, _new = note_eaten(db, day_id, enrolment_id, 380, clerk.account_id, town.now)
+    # 50,00 € less three meals of 3,80 €, one of which came back, and one without a booking.
     secrets = {homes.even.email, "Zéphyrine", "Quatremère", "639981099", "06 39 98 10 99", "rue des Secrets"}
-    secrets |= {"Saint-Secret", "SECR-ET01", "42,40", "11,40", feed[1]}
+    secrets |= {"Saint-Secret", "SECR-ET01", "38,60", "11,40", feed[1]}
     samples = {
         "slug": "aiguilhe",
         "commune": "aiguilhe",
@@ -317,6 +322,7 @@ def watched(homes: Homes, submit: Submit, read: OpenSession, write: OpenSession)
         "enrolment_id": homes.even.enrolment_ids[0],
         "session_id": 1,
         "reservation_id": meal,
+        "meal_id": eaten,
         "key": "x",
         "token": "x",
         "provider": "sandbox",

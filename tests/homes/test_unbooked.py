@@ -5,11 +5,13 @@ from datetime import date
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import delete, func, select, update
 
 from checkout.errors import OtherHomesDay
-from checkout.unbooked import note_eaten
+from checkout.queries import booked_between
+from checkout.unbooked import note_eaten, strike_off
 from enrolments.models import Enrolment
 from homes.models import CustodyCalendar
 from orders.models import UnbookedMeal
@@ -100,6 +102,43 @@ def test_the_clerk_is_told_whose_day_it_is_and_charges_that_home(
     form = {"inscription": str(homes.enrolment(mine)), "centimes": "380"}
     assert submit(client, homes.address(day), form).status_code == 303
     assert homes.noted() == [(mine.household_id, state)]
+    books_hold()
+
+
+def test_the_other_home_sees_the_meal_and_nothing_of_its_money(
+    homes: Homes, app: Flask, sign_in: SignIn, statements: CountStatements, books_hold: BooksHold
+) -> None:
+    mine, other = app.test_client(), app.test_client()
+    sign_in(mine, homes.odd)
+    sign_in(other, homes.even)
+    pages = ("/mes-reservations?mois=2026-11", "/mes-reservations?semaine=2026-W47")
+    with statements() as before:
+        other.get(pages[0])
+    assert "Sans réservation" not in as_typed(other.get(pages[0]).text)
+    with homes.write() as db:
+        number = homes.enrolment(homes.odd)
+        note_eaten(db, homes.canteen.day_ids[ODD], number, 380, homes.clerk.account_id, homes.town.now)
+    with statements() as after:
+        other.get(pages[0])
+    assert after.count == before.count, after
+    for address in pages:
+        assert "3,80\u00a0€, montant dû" in as_typed(mine.get(address).text)
+        page = as_typed(other.get(address).text)
+        (line,) = re.findall(r'<li><span class="meal is-ok is-there">.*?</li>', page, re.DOTALL)
+        assert "<b>Louane</b>" in line
+        assert "Sans réservation, chez l’autre parent" in line
+        assert "jeudi 19 novembre 2026" in line
+        assert "montant dû" not in page
+        assert "3,80" not in page
+    year = other.get("/mes-reservations?annee=2026").text
+    assert "sans réservation : 1" in as_typed(year)
+    with homes.read() as db:
+        (told,) = booked_between(db, homes.even.household_id, ODD, ODD)
+    assert (told.state, told.cents, told.regie_id) == ("eaten", 0, None)
+    with homes.write() as db:
+        (meal_id,) = db.scalars(select(UnbookedMeal.id))
+        strike_off(db, [homes.town.aiguilhe.id], meal_id, "Noté par erreur.", homes.clerk.account_id, homes.town.now)
+    assert "Sans réservation" not in as_typed(other.get(pages[0]).text), "what was taken back was not eaten"
     books_hold()
 
 

@@ -86,6 +86,7 @@ POLICY = """
     POST orders.end_feed                        parents
     GET  backoffice.family_meals                office
     GET  backoffice.meal                        office
+    GET  backoffice.eaten_meal                  office
     GET  backoffice.requests                    office
     GET  backoffice.show_request                office
     GET  cart.book                              parents
@@ -135,6 +136,7 @@ POLICY = """
     POST orders.confirm_change                  parents
     GET  orders.confirm_cancel                  parents
     GET  orders.meal                            parents
+    GET  orders.eaten_meal                      parents
     GET  orders.history                         parents
     GET  orders.order                           parents
     GET  orders.order_calendar                  parents
