@@ -264,6 +264,30 @@ def payment_under_way(db: Rows, household_id: int) -> PaymentFacts | None:
     return PaymentFacts._make(row) if row else None
 
 
+class TopUpUnderWay(NamedTuple):
+    """A top-up whose outcome is still awaited."""
+
+    key: str
+    regie_id: int
+    cents: int
+
+
+_TOP_UPS_UNDER_WAY = (
+    select(Payment.key, Payment.regie_id, Payment.cents)
+    .where(
+        Payment.household_id == bindparam("household_id"),
+        is_one_of(Payment.purpose, ["top_up"]),
+        is_one_of(Payment.state, ["created", "sent"]),
+    )
+    .order_by(Payment.id)
+)
+
+
+def top_ups_under_way(db: Rows, household_id: int) -> list[TopUpUnderWay]:
+    """The household's top-ups that may still be paid, or whose bank has not answered, the oldest first."""
+    return [TopUpUnderWay._make(row) for row in run(db, _TOP_UPS_UNDER_WAY, household_id=household_id)]
+
+
 def payment_of_order(db: Rows, order_id: int) -> PaymentFacts | None:
     """The newest card payment of an order."""
     row = db.execute(_PAYMENT.where(Payment.order_id == order_id).order_by(Payment.id.desc()).limit(1)).first()

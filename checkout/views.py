@@ -1,5 +1,6 @@
 """The basket, the two ways to pay, the way back from the payment page."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
@@ -82,12 +83,15 @@ def _basket_page(refusal: Refusal | None) -> str:
         meals = meals_of_household(db, household_id, now)
         funds = queries.funds(db, household_id) if meals else {}
         pending = queries.payment_under_way(db, household_id) if _any_completing(meals) else None
-    views = baskets.baskets(meals, now)
+        views = baskets.baskets(meals, now)
+        # Only whom the balance keeps from paying is offered a top-up.
+        top_ups = queries.top_ups_under_way(db, household_id) if _any_short(views, funds) else []
     return render_template(
         "checkout/basket.html",
         baskets=views,
         funds={view.basket_id: funds.get(view.regie_id, Funds()) for view in views},
         pending=pending,
+        top_ups=top_ups,
         # The basket itself says what it waits for.
         refusal=None if isinstance(refusal, BookingWaits) else refusal,
         waiting=isinstance(refusal, BookingWaits),
@@ -96,6 +100,12 @@ def _basket_page(refusal: Refusal | None) -> str:
 
 def _any_completing(meals: list[BasketMeal]) -> bool:
     return any(meal.basket_state == "completing" for meal in meals)
+
+
+def _any_short(views: list[baskets.BasketView], funds: Mapping[int, Funds]) -> bool:
+    return any(
+        not view.completing and view.total_cents > funds.get(view.regie_id, Funds()).wallet_cents for view in views
+    )
 
 
 @blueprint.post("/panier/retirer")
@@ -251,11 +261,14 @@ def _top_up_page(error: str | None = None, regie_id: int | None = None, ticked: 
     """`regie_id` says in whose form `ticked` and `typed` were sent, and were wrong."""
     with reading() as db:
         purses = top_up.purses(db, the_household_id())
+        under_way = any(purse.under_way for purse in purses)
+        top_ups = queries.top_ups_under_way(db, the_household_id()) if under_way else []
     # What was wrong stands right below the sentence that says so.
     purses.sort(key=lambda purse: purse.regie_id != regie_id)
     return render_template(
         "checkout/top_up.html",
         purses=purses,
+        top_ups=top_ups,
         suggested=SUGGESTED_CENTS,
         another=ANOTHER_AMOUNT,
         usual=str(SUGGESTED_CENTS[0] // 100),

@@ -23,6 +23,10 @@ from tests.factory import Family, Town
 from wallet.models import JournalEntry, LedgerAccount
 
 
+NEVER = "4000000000000119"
+UNDER_WAY = "Une recharge de 15,20\u00a0€ est en cours"
+
+
 @pytest.fixture
 def family(town: Town, client: FlaskClient, sign_in: SignIn) -> Family:
     family = town.family(children=2, balance_cents=5000)
@@ -234,6 +238,72 @@ def test_a_short_balance_says_what_is_missing_and_tops_it_up(
         assert payments.first() == (520, True, "top_up")
 
 
+def test_a_top_up_under_way_is_said_before_another_is_offered(
+    town: Town, client: FlaskClient, sign_in: SignIn, submit: Submit, days: list[date], read: OpenSession
+) -> None:
+    poor = town.family(children=2)
+    sign_in(client, poor)
+    town.basket(poor, town.aiguilhe.canteen, days[:2])
+    pages = ("/panier", "/recharger", "/mes-credits")
+    assert [UNDER_WAY in client.get(page).text for page in pages] == [False] * 3
+    form = {"regie": town.regie_id, "montant": "15.20", "panier": "1"}
+    page = submit(client, "/recharger", form).headers["Location"]
+    submit(client, page, {"test_card": NEVER})
+    with read() as db:
+        key = db.scalars(select(Payment.key).where(Payment.purpose == "top_up")).one()
+    for address in pages:
+        html = client.get(address).text
+        assert UNDER_WAY in html
+        assert f'href="/paiement/{key}"' in html
+    html = client.get("/panier").text
+    assert "et revenir ici" not in html
+    assert "Une autre recharge reste possible" in html
+    html = client.get("/recharger").text
+    assert "Vous pouvez en faire une autre ici" in html
+    assert submit(client, "/recharger", form).status_code == 303
+    assert "2 recharges sont en cours" in client.get("/panier").text
+    # It is nobody else's.
+    sign_in(client, town.family())
+    assert [UNDER_WAY in client.get(page).text for page in pages] == [False] * 3
+
+
+def test_a_top_up_of_another_regie_does_not_keep_one_from_being_offered(
+    town: Town, client: FlaskClient, sign_in: SignIn, submit: Submit, days: list[date]
+) -> None:
+    poor = town.family(children=1)
+    sign_in(client, poor)
+    town.basket(poor, town.aiguilhe.canteen, days[:2])
+    other = town.another_regie()
+    town.enrol(poor, poor.beneficiary_ids[0], other.canteen)
+    regies = re.findall(r'name="regie" value="(\d+)"', client.get("/recharger").text)
+    (elsewhere,) = (regie for regie in regies if int(regie) != town.regie_id)
+    assert submit(client, "/recharger", {"regie": elsewhere, "montant": "20"}).status_code == 303
+    html = client.get("/panier").text
+    assert "est en cours" not in html
+    assert "et revenir ici" in html
+    assert "est en cours" in client.get("/recharger").text
+    assert "est en cours" not in client.get(f"/mes-credits?regie={town.regie_id}").text
+    assert "est en cours" in client.get(f"/mes-credits?regie={elsewhere}").text
+
+
+@pytest.mark.parametrize(("cents", "more"), [(5000, 0), (0, 1)])
+def test_only_a_short_balance_looks_for_top_ups_under_way(
+    town: Town,
+    client: FlaskClient,
+    sign_in: SignIn,
+    days: list[date],
+    statements: CountStatements,
+    cents: int,
+    more: int,
+) -> None:
+    family = town.family(children=2, balance_cents=cents)
+    sign_in(client, family)
+    town.basket(family, town.aiguilhe.canteen, days[:2])
+    with statements() as seen:
+        client.get("/panier")
+    assert sum("FROM payments" in statement for statement in seen.sent) == more
+
+
 def test_less_than_the_minimum_is_for_what_is_missing_only(
     town: Town, client: FlaskClient, submit: Submit, family: Family, read: OpenSession
 ) -> None:
@@ -394,7 +464,6 @@ def test_card_held_abandoned_and_open_again(
     assert submit(client, WALLET, {"panier": basket_id, "total": 1520}).status_code == 303
 
 
-NEVER = "4000000000000119"
 WAITS, UNPAID = "Paiement en cours de vérification", "Vous n’avez pas encore payé"
 
 
