@@ -32,7 +32,7 @@ from shop.clock import request_now
 from shop.database import reading, rows, transaction
 from shop.errors import NotFound, Refusal
 from shop.french import hour, plural
-from shop.money import AmountRefused
+from shop.money import AmountRefused, format_euros
 from shop.web import whole_number
 from shop.words import gettext as _
 from wallet.errors import BalanceTooShort, TopUpRefused
@@ -53,6 +53,8 @@ BASKET_REFUSALS = (
 )
 UNDECIDED = ("created", "sent", "expired", "cancelled")
 """States of a payment about which the provider may still have news."""
+RELOAD_AFTER = (5,) * 12 + (15,) * 16
+"""The seconds after which the page of a payment that awaits its answer looks again, time after time: five minutes in all."""
 SUGGESTED_CENTS = (2000, 5000, 10000)
 
 
@@ -197,7 +199,7 @@ def _own_payment(key: str) -> queries.PaymentFacts:
 
 @blueprint.get("/paiement/<key>")
 @open_to("parents")
-def payment(key: str) -> str | Response:
+def payment(key: str) -> Response:
     """The state of a payment: never "failed" while it is not known, "not paid" only while its provider says so."""
     found, back = _own_payment(key), request.args.get("retour") == "1"
     if found.state == "confirmed":
@@ -206,12 +208,28 @@ def payment(key: str) -> str | Response:
     seen = card.look(found) if found.state in UNSETTLED and not back else None
     if seen in ("paid", "expired"):
         return redirect(url_for("checkout.come_back", key=key), 303)
-    return render_template(
+    now, times = request_now(), whole_number(request.args.get("fois")) or 0
+    unpaid = seen == "open" and found.pay_url is not None
+    reloads = found.state in UNSETTLED and not unpaid and times < len(RELOAD_AFTER)
+    page = render_template(
         "checkout/payment.html",
         payment=found,
-        unpaid=seen == "open" and found.pay_url is not None,
+        unpaid=unpaid,
+        back=back,
         under_way=seen == "processing",
+        until=found.expires_at if now < found.expires_at else None,
+        reloads=reloads,
+        still_url=_without_reloading(key),
     )
+    response = Response(page, mimetype="text/html")
+    if reloads:
+        url = url_for("checkout.payment", key=key, fois=times + 1)
+        response.headers["Refresh"] = f"{RELOAD_AFTER[times]}; url={url}"
+    return response
+
+
+def _without_reloading(key: str) -> str:
+    return url_for("checkout.payment", key=key, fois=len(RELOAD_AFTER))
 
 
 @blueprint.post("/paiement/<key>/verifier")
@@ -229,8 +247,17 @@ def verify(key: str) -> Response:
 def abandon(key: str) -> Response:
     """Give the payment up; the meals stay in the basket. Where the bank may still take it, that is said and nothing moves."""
     found, now = _own_payment(key), request_now()
-    if found.state in UNSETTLED and card.abandon(found, now) in (None, "waiting"):
+    outcome = card.abandon(found, now) if found.state in UNSETTLED else "already"
+    if outcome in (None, "waiting"):
         flash(_still_waits(found, now), "wait")
+        # A page that reloaded would take these words away.
+        return redirect(_without_reloading(key), 303)
+    if outcome == "expired" and (found.purpose == "order" or found.back_to_basket):
+        flash(
+            _("Ce paiement n’a pas eu lieu : rien n’a été débité. Vos repas sont toujours dans le panier, non réservés."),
+            "note",
+        )
+        return redirect(url_for("checkout.basket"), 303)
     return redirect(url_for("checkout.payment", key=key), 303)
 
 
@@ -247,6 +274,7 @@ def _still_waits(found: queries.PaymentFacts, now: datetime) -> str:
 def _after(found: queries.PaymentFacts) -> Response:
     if found.order_number is not None:
         return redirect(url_for("orders.order", number=found.order_number), 303)
+    flash(_("Votre porte-monnaie est rechargé de %(amount)s.", amount=format_euros(found.cents)), "ok")
     return redirect(url_for("checkout.basket" if found.back_to_basket else "wallet.statement"), 303)
 
 
