@@ -11,6 +11,7 @@ from accounts.models import Beneficiary
 from cart.models import Basket, BasketLine
 from catalog.models import ServiceDay
 from checkout.basket import days_in_words
+from checkout.views import RELOAD_AFTER
 from orders.models import Order, Reservation
 from payments.gateways.base import GatewayDown, GatewayRefused
 from payments.gateways.sandbox import SandboxGateway
@@ -488,6 +489,59 @@ def test_a_payment_says_what_is_known_of_it(
     assert UNPAID not in client.get(f"/paiement/{key}").text
 
 
+RESUME, GIVE_UP, CHECK = "Reprendre le paiement", "Abandonner ce paiement", "Vérifier maintenant"
+TWICE = "Ne payez pas une seconde fois"
+
+
+def offered(html: str) -> list[bool]:
+    return [words in html for words in (RESUME, GIVE_UP, CHECK, TWICE)]
+
+
+def test_what_is_offered_is_possible(
+    client: FlaskClient, submit: Submit, family: Family, basket_id: int, read: OpenSession
+) -> None:
+    key, page = to_the_bank(client, submit, basket_id, read)
+    html = client.get(f"/paiement/{key}").text
+    assert offered(html) == [True, True, False, False]
+    assert ">Revenir au panier<" in html
+    assert "Refresh" not in client.get(f"/paiement/{key}").headers
+    assert offered(client.get(f"/paiement/{key}?retour=1").text) == [False, False, True, True]
+    submit(client, page, {"test_card": NEVER})
+    assert offered(client.get(f"/paiement/{key}").text) == [False, False, True, True]
+
+
+def test_the_page_of_a_payment_under_way_looks_again_by_itself_for_some_minutes(
+    client: FlaskClient, submit: Submit, family: Family, basket_id: int, read: OpenSession
+) -> None:
+    key, page = to_the_bank(client, submit, basket_id, read)
+    submit(client, page, {"test_card": NEVER})
+    address, waited = f"/paiement/{key}?retour=1", 0
+    for _time in range(len(RELOAD_AFTER)):
+        answer = client.get(address)
+        assert "Cette page se recharge d’elle-même" in answer.text
+        seconds, address = answer.headers["Refresh"].split("; url=")
+        waited += int(seconds)
+    assert waited == 300
+    answer = client.get(address)
+    assert "Refresh" not in answer.headers
+    assert "ne se recharge pas d’elle-même" in answer.text
+    # It can be stopped at once, too.
+    (still,) = re.findall(r'href="([^"]+)">Ne plus la recharger<', client.get(f"/paiement/{key}").text)
+    assert "Refresh" not in client.get(still).headers
+
+
+def test_giving_up_leads_back_to_the_basket(
+    client: FlaskClient, submit: Submit, family: Family, basket_id: int, read: OpenSession
+) -> None:
+    key, _page = to_the_bank(client, submit, basket_id, read)
+    answer = submit(client, f"/paiement/{key}/abandonner", {})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/panier")
+    html = client.get("/panier").text
+    assert "rien n’a été débité" in html
+    assert "Payer par Carte Bancaire" in html
+    assert client.get(f"/paiement/{key}").status_code == 200
+
+
 @pytest.mark.parametrize("asked", [GatewayDown("sandbox", "away"), GatewayRefused("sandbox", "no")])
 def test_what_the_bank_does_not_say_is_not_said(
     client: FlaskClient,
@@ -507,6 +561,7 @@ def test_what_the_bank_does_not_say_is_not_said(
     html = client.get(f"/paiement/{key}").text
     assert WAITS in html
     assert UNPAID not in html
+    assert offered(html) == [True, True, True, False]
     before = Picture(read)
     assert "n’a pas encore répondu" in submit(client, f"/paiement/{key}/abandonner", {}, follow_redirects=True).text
     assert Picture(read) == before
