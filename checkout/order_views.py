@@ -25,6 +25,8 @@ from shop.words import ngettext
 blueprint = Blueprint("orders", __name__)
 MOST_AT_ONCE = 400
 MOST_PAGES = 10_000
+LONGEST_NUMBER = 40
+"""Letters of an order's number in an address; ours are shorter."""
 
 
 @blueprint.get("/commandes")
@@ -227,6 +229,8 @@ def confirm_cancel() -> str | Response:
     """What would be cancelled and exactly what would be credited, before the click."""
     if not request.args.getlist("repas"):
         flash(_("Cochez d’abord les repas à annuler."), "note")
+        if number := request.args.get("commande", "")[:LONGEST_NUMBER]:
+            return redirect(url_for("orders.order", number=number), 303)
         return redirect(url_for("orders.reservations", **where_from(request.args)), 303)
     return _confirm_page(_asked_for(request.args.getlist("repas")), [])
 

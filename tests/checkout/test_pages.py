@@ -598,6 +598,20 @@ def test_a_payment_that_the_bank_has_not_answered_cannot_be_given_up(
     assert "n’a pas eu lieu" in submit(client, f"/paiement/{key}/abandonner", {}, follow_redirects=True).text
 
 
+def test_nothing_ticked_stays_on_the_order(
+    town: Town, client: FlaskClient, family: Family, days: list[date], read: OpenSession
+) -> None:
+    town.paid_order(family, town.aiguilhe.canteen, days[:1])
+    with read() as db:
+        number = db.scalars(select(Order.number)).one()
+    form = re.search(r'name="commande" value="([^"]+)"', client.get(f"/commandes/{number}").text)
+    assert form is not None
+    answer = client.get(f"/mes-reservations/annuler?commande={form[1]}")
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/commandes/{number}")
+    assert "Cochez d’abord les repas à annuler." in client.get(f"/commandes/{number}").text
+    assert client.get("/mes-reservations/annuler").headers["Location"] == "/mes-reservations"
+
+
 def test_cancelling_shows_the_credit_and_gives_exactly_it(
     town: Town,
     client: FlaskClient,
