@@ -17,7 +17,7 @@ from payments.gateways.base import GatewayDown, GatewayRefused
 from payments.gateways.sandbox import SandboxGateway
 from payments.models import Payment
 from shop.clock import PARIS, StoppedClock
-from shop.french import hour
+from shop.french import hour, month_name
 from shop.models import Outbox
 from tests.conftest import CountStatements, OpenSession, SendLetters, SignIn, Submit
 from tests.factory import Family, Town
@@ -596,6 +596,42 @@ def test_a_payment_that_the_bank_has_not_answered_cannot_be_given_up(
     clock.moment += timedelta(minutes=31)
     sign_in(client, family)
     assert "n’a pas eu lieu" in submit(client, f"/paiement/{key}/abandonner", {}, follow_redirects=True).text
+
+
+def test_my_reservations_open_on_the_month_of_the_next_meal(
+    town: Town, client: FlaskClient, family: Family, clock: StoppedClock, days: list[date], statements: CountStatements
+) -> None:
+    today = clock.now().date()
+    with statements() as empty:
+        html = client.get("/mes-reservations").text
+    assert "Novembre 2026" in html, "nothing is booked: this month"
+    later = [day for day in days if (day.year, day.month) > (today.year, today.month)]
+    louane, theo = family.beneficiary_ids
+    town.paid_order(family, town.aiguilhe.canteen, later[:1], children=[louane])
+    with statements() as seen:
+        html = client.get("/mes-reservations").text
+    assert f"{month_name(later[0]).capitalize()}</h2>" in html
+    assert seen.count == empty.count
+    # Of a child who has none, and of an address that names a month: as before.
+    assert "Novembre 2026</h2>" in client.get(f"/mes-reservations?enfant={theo}").text
+    assert "Novembre 2026</h2>" in client.get("/mes-reservations?mois=2026-11").text
+    assert "Novembre 2026</h2>" in client.get("/mes-reservations?mois=x").text
+    # A meal of this month comes first.
+    town.paid_order(family, town.aiguilhe.canteen, days[:1])
+    assert days[0].month == today.month
+    assert "Novembre 2026</h2>" in client.get("/mes-reservations").text
+
+
+def test_a_page_of_orders_beyond_the_last_is_the_last(
+    town: Town, client: FlaskClient, family: Family, days: list[date], read: OpenSession
+) -> None:
+    town.paid_order(family, town.aiguilhe.canteen, days[:1])
+    with read() as db:
+        number = db.scalars(select(Order.number)).one()
+    for page in ("999", "0", "x", "1"):
+        html = client.get(f"/commandes?page={page}").text
+        assert number in html
+        assert "Aucune commande" not in html
 
 
 def test_nothing_ticked_stays_on_the_order(
