@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from accounts.models import Beneficiary, Household, HouseholdBeneficiary
 from accounts.queries import digest
+from checkout.queries import next_booked
 from orders.models import CalendarFeed
 from shop.database import lock
 from shop.french import moment
@@ -104,11 +105,15 @@ class Eater(NamedTuple):
     archived: bool
 
 
-def family_and_feed(db: Session, household_id: int) -> tuple[list[Eater], str | None]:
-    """Who eats in the household, those who did last, and the key in its private address, if it has one. One statement."""
+def family_and_feed(
+    db: Session, household_id: int, today: date, child: int | None
+) -> tuple[list[Eater], str | None, date | None]:
+    """Who eats in the household, those who did last; the key in its private address, if it has one; and the next day from
+    today on with a meal, of `child` when it is given. One statement."""
     rows = db.execute(
         select(
             CalendarFeed.token,
+            next_booked(household_id, today, child),
             Beneficiary.id,
             Beneficiary.first_name,
             Beneficiary.last_name,
@@ -123,7 +128,8 @@ def family_and_feed(db: Session, household_id: int) -> tuple[list[Eater], str | 
     ).all()
     sealed = rows[0][0] if rows else None
     token = None if sealed is None else the_sealer().open(sealed, f"calendar_feeds.token:{household_id}")
-    return [Eater._make(eater) for _token, *eater in rows if eater[0] is not None], token
+    next_day = rows[0][1] if rows else None
+    return [Eater._make(eater) for _token, _day, *eater in rows if eater[0] is not None], token, next_day
 
 
 def household_of(db: Session, token: str) -> int | None:

@@ -175,6 +175,7 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
             )
         )
         product.days_of.setdefault(who, []).append(meal.day)
+    _tell_tariffs_apart(list(products.values()))
     return BasketView(
         basket_id,
         meals[0].regie_id,
@@ -183,6 +184,16 @@ def _basket(basket_id: int, meals: Sequence[BasketMeal], now: datetime) -> Baske
         min(_limit(meal, stages[meal.line_id]) for meal in meals),
         None if completing else why_waiting(meals),
     )
+
+
+def _tell_tariffs_apart(products: Sequence[Product]) -> None:
+    """Name the tariff where a service stands in the basket at several."""
+    labels: dict[str, set[str]] = {}
+    for product in products:
+        labels.setdefault(product.name, set()).add(product.label)
+    for product in products:
+        if len(labels[product.name]) > 1:
+            product.name = _("%(name)s, tarif « %(label)s »", name=product.name, label=product.label)
 
 
 def _said(problem: Problem | None, kind: str) -> Problem | None:

@@ -294,6 +294,34 @@ def topped_up(db: Session, facts: dict[str, Any]) -> Message:
     return write(sheet)
 
 
+def payment_failed(db: Session, facts: dict[str, Any]) -> Message:
+    """A payment was refused or not made in time: nothing was charged."""
+    payment = queries.get_payment(db, facts["payment_id"])
+    amount = format_euros(payment.cents)
+    before = [
+        _("Votre paiement par carte de %(amount)s n’a pas été fait à temps, ou a été refusé.", amount=amount),
+        _("Rien n’a été débité."),
+    ]
+    if facts["in_basket"]:
+        before.append(_("Vos repas sont toujours dans votre panier, mais ils ne sont pas réservés."))
+    to_basket = facts["in_basket"] or payment.back_to_basket
+    sheet = Sheet(
+        subject=_("Votre paiement de %(amount)s n’a pas eu lieu", amount=amount),
+        first_name=payment.first_name,
+        before=before,
+        facts=[
+            *([(_("Commande"), payment.order_number)] if payment.order_number else []),
+            (_("Objet"), _("Repas de votre panier") if payment.purpose == "order" else _("Recharge du porte-monnaie")),
+            (_("Demandé le"), moment(payment.created_at)),
+        ],
+        button=(link_to("checkout.basket"), _("Revenir au panier"))
+        if to_basket
+        else (link_to("wallet.statement"), _("Voir mes crédits")),
+        after=[_("Si votre banque débite la somme malgré tout, elle n’est pas perdue : un autre e-mail vous le dira.")],
+    )
+    return write(sheet)
+
+
 def late_payment(db: Session, facts: dict[str, Any]) -> Message:
     """Money came after the places were given back: it is in the wallet."""
     payment = queries.get_payment(db, facts["payment_id"])
@@ -359,6 +387,7 @@ LETTERS: dict[str, Composer] = {
     "unbooked_meal": unbooked_meal,
     "unbooked_struck": unbooked_struck,
     "topped_up": topped_up,
+    "payment_failed": payment_failed,
     "late_payment": late_payment,
     "double_payment": double_payment,
     "payment_quarantined": payment_quarantined,

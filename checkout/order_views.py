@@ -25,6 +25,8 @@ from shop.words import ngettext
 blueprint = Blueprint("orders", __name__)
 MOST_AT_ONCE = 400
 MOST_PAGES = 10_000
+LONGEST_NUMBER = 40
+"""Letters of an order's number in an address; ours are shorter."""
 
 
 @blueprint.get("/commandes")
@@ -33,7 +35,7 @@ def history() -> str:
     """Historique de mes commandes."""
     page = min(whole_number(request.args.get("page")) or 1, MOST_PAGES)
     with reading() as db:
-        orders, pages = queries.history(db, the_household_id(), page)
+        orders, page, pages = queries.history(db, the_household_id(), page)
     return render_template(
         "checkout/history.html",
         orders=orders,
@@ -155,14 +157,16 @@ def where_from(values: Mapping[str, str]) -> dict[str, Any]:
 @blueprint.get("/mes-reservations")
 @open_to("parents")
 def reservations() -> str:
-    """A week, a month or a school year of everything that is booked, for all children or one. What is ahead comes first: of
-    the month that today is in, the days gone by are folded away."""
+    """A week, a month or a school year of everything that is booked, for all children or one; where the address names none,
+    the month of the next meal. What is ahead comes first: of the month that today is in, the days gone by are folded away."""
     now, household_id = request_now(), the_household_id()
     today = paris_day(now)
-    span = spans.read_span(request.args, today)
+    named = any(request.args.get(kind) for kind in spans.AROUND)
     with reading() as db:
-        eaters, token = agenda.family_and_feed(db, household_id)
+        asked_for = whole_number(request.args.get("enfant"))
+        eaters, token, next_day = agenda.family_and_feed(db, household_id, today, asked_for)
         child = _chosen(eaters)
+        span = spans.read_span(request.args, today) if named else spans.month_of(next_day or today)
         found = queries.booked_between(db, household_id, span.first, span.last)
         menus = queries.menus_between(db, household_id, span.first, span.last) if span.kind == "semaine" else []
     meals = [meal for meal in found if child in (None, meal.beneficiary_id)]
@@ -228,6 +232,8 @@ def confirm_cancel() -> str | Response:
     """What would be cancelled and exactly what would be credited, before the click."""
     if not request.args.getlist("repas"):
         flash(_("Cochez d’abord les repas à annuler."), "note")
+        if number := request.args.get("commande", "")[:LONGEST_NUMBER]:
+            return redirect(url_for("orders.order", number=number), 303)
         return redirect(url_for("orders.reservations", **where_from(request.args)), 303)
     return _confirm_page(_asked_for(request.args.getlist("repas")), [])
 

@@ -263,6 +263,30 @@ def payment_under_way(db: Rows, household_id: int) -> PaymentFacts | None:
     return PaymentFacts._make(row) if row else None
 
 
+class TopUpUnderWay(NamedTuple):
+    """A top-up whose outcome is still awaited."""
+
+    key: str
+    regie_id: int
+    cents: int
+
+
+_TOP_UPS_UNDER_WAY = (
+    select(Payment.key, Payment.regie_id, Payment.cents)
+    .where(
+        Payment.household_id == bindparam("household_id"),
+        is_one_of(Payment.purpose, ["top_up"]),
+        is_one_of(Payment.state, ["created", "sent"]),
+    )
+    .order_by(Payment.id)
+)
+
+
+def top_ups_under_way(db: Rows, household_id: int) -> list[TopUpUnderWay]:
+    """The household's top-ups that may still be paid, or whose bank has not answered, the oldest first."""
+    return [TopUpUnderWay._make(row) for row in run(db, _TOP_UPS_UNDER_WAY, household_id=household_id)]
+
+
 def payment_of_order(db: Rows, order_id: int) -> PaymentFacts | None:
     """The newest card payment of an order."""
     row = db.execute(_PAYMENT.where(Payment.order_id == order_id).order_by(Payment.id.desc()).limit(1)).first()
@@ -284,9 +308,11 @@ class OrderLine(NamedTuple):
 PAGE = 20
 
 
-def history(db: Session, household_id: int, page: int) -> tuple[list[OrderLine], int]:
-    """A page of the household's orders, newest first, and how many pages there are."""
+def history(db: Session, household_id: int, page: int) -> tuple[list[OrderLine], int, int]:
+    """A page of the household's orders, newest first, which one it is and how many there are: the last for one beyond it."""
     count = db.scalar(select(func.count()).where(Order.household_id == household_id)) or 0
+    pages = max(-(-count // PAGE), 1)
+    page = min(max(page, 1), pages)
     of_order = select(func.count()).where(Reservation.order_id == Order.id)
     rows = db.execute(
         select(
@@ -301,9 +327,9 @@ def history(db: Session, household_id: int, page: int) -> tuple[list[OrderLine],
         .where(Order.household_id == household_id)
         .order_by(Order.placed_at.desc(), Order.id.desc())
         .limit(PAGE)
-        .offset(max(page - 1, 0) * PAGE)
+        .offset((page - 1) * PAGE)
     )
-    return [OrderLine._make(row) for row in rows], max(-(-count // PAGE), 1)
+    return [OrderLine._make(row) for row in rows], page, pages
 
 
 class BookedMeal(NamedTuple):
@@ -435,6 +461,23 @@ def _eaten_seen_by(household_id: int) -> CompoundSelect[int]:
         )
     )
     return union_all(own, others)
+
+
+def next_booked(household_id: int, today: date, child: int | None) -> ScalarSelect[date]:
+    """The next day from today on for which the household, or the other home of a child of it, has a meal booked or held; a
+    column."""
+    ahead = (
+        select(func.min(ServiceDay.day))
+        .join(Reservation, Reservation.service_day_id == ServiceDay.id)
+        .where(
+            Reservation.id.in_(_seen_by(household_id)),
+            Reservation.state.in_(("held", "confirmed")),
+            ServiceDay.day >= today,
+        )
+    )
+    if child is not None:
+        ahead = ahead.where(Reservation.beneficiary_id == child)
+    return ahead.scalar_subquery()
 
 
 def _told(meal: BookedMeal) -> BookedMeal:

@@ -332,8 +332,13 @@ def _expire(
     if payment.state not in ("created", "sent"):
         return "already"
     payments.operations.move(db, payment, state, now)
-    if order is not None and order.state == "pending":
+    pending, paid = (order is not None and order.state == name for name in ("pending", "paid"))
+    if order is not None and pending:
         _release(db, order, "cancelled" if state == "cancelled" else "expired", now)
+    # Who gave it up knows; the meals of an order that another payment has paid are booked.
+    if state != "cancelled" and not paid:
+        in_basket = order is not None and pending and order.basket_id is not None
+        _tell(db, payment, "payment_failed", now, in_basket=in_basket)
     return "expired"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 import payments.operations
@@ -14,6 +14,7 @@ from checkout.place import Buyer
 from enrolments.models import Enrolment
 from payments.gateways.base import Gateway
 from payments.models import Payment
+from payments.rules import UNSETTLED
 from shop.errors import NotFound
 from wallet.errors import TopUpRefused
 from wallet.models import LedgerAccount
@@ -30,6 +31,8 @@ class Purse(NamedTuple):
     balance_cents: int
     due_cents: int
     """What the household owes there: a top-up settles it first."""
+    under_way: bool
+    """Whether a top-up of it has no known outcome yet."""
 
 
 def purses(db: Session, household_id: int) -> list[Purse]:
@@ -49,6 +52,12 @@ def purses(db: Session, household_id: int) -> list[Purse]:
         .correlate(Regie)
         .scalar_subquery()
     )
+    under_way = exists().where(
+        Payment.regie_id == Regie.id,
+        Payment.household_id == household_id,
+        Payment.purpose == "top_up",
+        Payment.state.in_(sorted(UNSETTLED)),
+    )
     rows = db.execute(
         select(
             Regie.id,
@@ -58,6 +67,7 @@ def purses(db: Session, household_id: int) -> list[Purse]:
             Regie.card_gateway,
             func.coalesce(LedgerAccount.balance_cents, 0),
             func.coalesce(owed, 0),
+            under_way,
         )
         .outerjoin(
             LedgerAccount,

@@ -1,5 +1,6 @@
 """The basket, the two ways to pay, the way back from the payment page."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
@@ -31,7 +32,7 @@ from shop.clock import request_now
 from shop.database import reading, rows, transaction
 from shop.errors import NotFound, Refusal
 from shop.french import hour, plural
-from shop.money import AmountRefused
+from shop.money import AmountRefused, format_euros
 from shop.web import whole_number
 from shop.words import gettext as _
 from wallet.errors import BalanceTooShort, TopUpRefused
@@ -52,6 +53,8 @@ BASKET_REFUSALS = (
 )
 UNDECIDED = ("created", "sent", "expired", "cancelled")
 """States of a payment about which the provider may still have news."""
+RELOAD_AFTER = (5,) * 12 + (15,) * 16
+"""The seconds after which the page of a payment that awaits its answer looks again, time after time: five minutes in all."""
 SUGGESTED_CENTS = (2000, 5000, 10000)
 
 
@@ -82,12 +85,15 @@ def _basket_page(refusal: Refusal | None) -> str:
         meals = meals_of_household(db, household_id, now)
         funds = queries.funds(db, household_id) if meals else {}
         pending = queries.payment_under_way(db, household_id) if _any_completing(meals) else None
-    views = baskets.baskets(meals, now)
+        views = baskets.baskets(meals, now)
+        # Only whom the balance keeps from paying is offered a top-up.
+        top_ups = queries.top_ups_under_way(db, household_id) if _any_short(views, funds) else []
     return render_template(
         "checkout/basket.html",
         baskets=views,
         funds={view.basket_id: funds.get(view.regie_id, Funds()) for view in views},
         pending=pending,
+        top_ups=top_ups,
         # The basket itself says what it waits for.
         refusal=None if isinstance(refusal, BookingWaits) else refusal,
         waiting=isinstance(refusal, BookingWaits),
@@ -96,6 +102,12 @@ def _basket_page(refusal: Refusal | None) -> str:
 
 def _any_completing(meals: list[BasketMeal]) -> bool:
     return any(meal.basket_state == "completing" for meal in meals)
+
+
+def _any_short(views: list[baskets.BasketView], funds: Mapping[int, Funds]) -> bool:
+    return any(
+        not view.completing and view.total_cents > funds.get(view.regie_id, Funds()).wallet_cents for view in views
+    )
 
 
 @blueprint.post("/panier/retirer")
@@ -187,7 +199,7 @@ def _own_payment(key: str) -> queries.PaymentFacts:
 
 @blueprint.get("/paiement/<key>")
 @open_to("parents")
-def payment(key: str) -> str | Response:
+def payment(key: str) -> Response:
     """The state of a payment: never "failed" while it is not known, "not paid" only while its provider says so."""
     found, back = _own_payment(key), request.args.get("retour") == "1"
     if found.state == "confirmed":
@@ -196,12 +208,28 @@ def payment(key: str) -> str | Response:
     seen = card.look(found) if found.state in UNSETTLED and not back else None
     if seen in ("paid", "expired"):
         return redirect(url_for("checkout.come_back", key=key), 303)
-    return render_template(
+    now, times = request_now(), whole_number(request.args.get("fois")) or 0
+    unpaid = seen == "open" and found.pay_url is not None
+    reloads = found.state in UNSETTLED and not unpaid and times < len(RELOAD_AFTER)
+    page = render_template(
         "checkout/payment.html",
         payment=found,
-        unpaid=seen == "open" and found.pay_url is not None,
+        unpaid=unpaid,
+        back=back,
         under_way=seen == "processing",
+        until=found.expires_at if now < found.expires_at else None,
+        reloads=reloads,
+        still_url=_without_reloading(key),
     )
+    response = Response(page, mimetype="text/html")
+    if reloads:
+        url = url_for("checkout.payment", key=key, fois=times + 1)
+        response.headers["Refresh"] = f"{RELOAD_AFTER[times]}; url={url}"
+    return response
+
+
+def _without_reloading(key: str) -> str:
+    return url_for("checkout.payment", key=key, fois=len(RELOAD_AFTER))
 
 
 @blueprint.post("/paiement/<key>/verifier")
@@ -219,8 +247,19 @@ def verify(key: str) -> Response:
 def abandon(key: str) -> Response:
     """Give the payment up; the meals stay in the basket. Where the bank may still take it, that is said and nothing moves."""
     found, now = _own_payment(key), request_now()
-    if found.state in UNSETTLED and card.abandon(found, now) in (None, "waiting"):
+    outcome = card.abandon(found, now) if found.state in UNSETTLED else "already"
+    if outcome in (None, "waiting"):
         flash(_still_waits(found, now), "wait")
+        # A page that reloaded would take these words away.
+        return redirect(_without_reloading(key), 303)
+    if outcome == "expired" and (found.purpose == "order" or found.back_to_basket):
+        flash(
+            _(
+                "Ce paiement n’a pas eu lieu : rien n’a été débité. Vos repas sont toujours dans le panier, non réservés."
+            ),
+            "note",
+        )
+        return redirect(url_for("checkout.basket"), 303)
     return redirect(url_for("checkout.payment", key=key), 303)
 
 
@@ -237,6 +276,7 @@ def _still_waits(found: queries.PaymentFacts, now: datetime) -> str:
 def _after(found: queries.PaymentFacts) -> Response:
     if found.order_number is not None:
         return redirect(url_for("orders.order", number=found.order_number), 303)
+    flash(_("Votre porte-monnaie est rechargé de %(amount)s.", amount=format_euros(found.cents)), "ok")
     return redirect(url_for("checkout.basket" if found.back_to_basket else "wallet.statement"), 303)
 
 
@@ -251,11 +291,14 @@ def _top_up_page(error: str | None = None, regie_id: int | None = None, ticked: 
     """`regie_id` says in whose form `ticked` and `typed` were sent, and were wrong."""
     with reading() as db:
         purses = top_up.purses(db, the_household_id())
+        under_way = any(purse.under_way for purse in purses)
+        top_ups = queries.top_ups_under_way(db, the_household_id()) if under_way else []
     # What was wrong stands right below the sentence that says so.
     purses.sort(key=lambda purse: purse.regie_id != regie_id)
     return render_template(
         "checkout/top_up.html",
         purses=purses,
+        top_ups=top_ups,
         suggested=SUGGESTED_CENTS,
         another=ANOTHER_AMOUNT,
         usual=str(SUGGESTED_CENTS[0] // 100),

@@ -42,6 +42,7 @@ def _page(regie: str | None, refusal: Refusal | None = None) -> str:
         meals = queries.meals_of_movements(db, lines) if lines else []
         eaten_ids = [line.unbooked_meal_id for line in lines if line.unbooked_meal_id is not None]
         eaten = dues.eaten_by_id(db, eaten_ids) if eaten_ids else []
+        top_ups = queries.top_ups_under_way(db, household_id) if purse and purse.under_way else []
         invoices = open_invoices(db, household_id)
         owed = dues.dues_of(db, household_id) if purse and purse.due_cents else []
     theirs = [meal for meal in owed if purse and meal.regie_id == purse.regie_id]
@@ -50,6 +51,7 @@ def _page(regie: str | None, refusal: Refusal | None = None) -> str:
         "checkout/statement.html",
         purses=purses,
         purse=purse,
+        top_ups=[one for one in top_ups if purse and one.regie_id == purse.regie_id],
         page=statement.write(lines, meals, eaten),
         newest=before is None,
         dues=[

@@ -1038,11 +1038,20 @@ for _place, _name in enumerate(("en-cours", "abandonne", "refuse", "a-examiner",
 @state("paiement-en-verification", ADULT)
 def _no_answer(window: Window) -> None:
     _sandbox(window, "never")
+    # As it stays: a page that looks again by itself may go away while it is looked at.
+    window.link("Ne plus la recharger").click()
 
 
 @state("paiement-pas-encore-abandonnable", ADULT)
 def _not_given_up(window: Window) -> None:
-    _sandbox(window, "never")
+    _sandbox(window)
+    address = window.page.url
+    window.page.get_by_role("link", name="Revenir à la boutique sans payer").click()
+    # In another window it is paid meanwhile.
+    other = window.page.context.new_page()
+    other.goto(address)
+    other.get_by_role("button", name=re.compile(CARD["never"])).click()
+    other.close()
     window.button("Abandonner ce paiement").click()
 
 
@@ -1101,7 +1110,7 @@ def _card_paid(window: Window) -> None:
 def _card_expired(window: Window) -> None:
     _sandbox(window)
     address = window.path
-    window.page.get_by_role("link", name="Abandonner et revenir à la boutique").click()
+    window.page.get_by_role("link", name="Revenir à la boutique sans payer").click()
     window.button("Abandonner ce paiement").click()
     window.go(address)
 

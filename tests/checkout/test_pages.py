@@ -11,16 +11,20 @@ from accounts.models import Beneficiary
 from cart.models import Basket, BasketLine
 from catalog.models import ServiceDay
 from checkout.basket import days_in_words
+from checkout.views import RELOAD_AFTER
 from orders.models import Order, Reservation
 from payments.gateways.base import GatewayDown, GatewayRefused
 from payments.gateways.sandbox import SandboxGateway
 from payments.models import Payment
 from shop.clock import PARIS, StoppedClock
-from shop.french import hour
+from shop.french import hour, month_name
 from shop.models import Outbox
 from tests.conftest import CountStatements, OpenSession, SendLetters, SignIn, Submit
 from tests.factory import Family, Town
 from wallet.models import JournalEntry, LedgerAccount
+
+NEVER = "4000000000000119"
+UNDER_WAY = "Une recharge de 15,20\u00a0€ est en cours"
 
 
 @pytest.fixture
@@ -234,6 +238,72 @@ def test_a_short_balance_says_what_is_missing_and_tops_it_up(
         assert payments.first() == (520, True, "top_up")
 
 
+def test_a_top_up_under_way_is_said_before_another_is_offered(
+    town: Town, client: FlaskClient, sign_in: SignIn, submit: Submit, days: list[date], read: OpenSession
+) -> None:
+    poor = town.family(children=2)
+    sign_in(client, poor)
+    town.basket(poor, town.aiguilhe.canteen, days[:2])
+    pages = ("/panier", "/recharger", "/mes-credits")
+    assert [UNDER_WAY in client.get(page).text for page in pages] == [False] * 3
+    form = {"regie": town.regie_id, "montant": "15.20", "panier": "1"}
+    page = submit(client, "/recharger", form).headers["Location"]
+    submit(client, page, {"test_card": NEVER})
+    with read() as db:
+        key = db.scalars(select(Payment.key).where(Payment.purpose == "top_up")).one()
+    for address in pages:
+        html = client.get(address).text
+        assert UNDER_WAY in html
+        assert f'href="/paiement/{key}"' in html
+    html = client.get("/panier").text
+    assert "et revenir ici" not in html
+    assert "Une autre recharge reste possible" in html
+    html = client.get("/recharger").text
+    assert "Vous pouvez en faire une autre ici" in html
+    assert submit(client, "/recharger", form).status_code == 303
+    assert "2 recharges sont en cours" in client.get("/panier").text
+    # It is nobody else's.
+    sign_in(client, town.family())
+    assert [UNDER_WAY in client.get(page).text for page in pages] == [False] * 3
+
+
+def test_a_top_up_of_another_regie_does_not_keep_one_from_being_offered(
+    town: Town, client: FlaskClient, sign_in: SignIn, submit: Submit, days: list[date]
+) -> None:
+    poor = town.family(children=1)
+    sign_in(client, poor)
+    town.basket(poor, town.aiguilhe.canteen, days[:2])
+    other = town.another_regie()
+    town.enrol(poor, poor.beneficiary_ids[0], other.canteen)
+    regies = re.findall(r'name="regie" value="(\d+)"', client.get("/recharger").text)
+    (elsewhere,) = (regie for regie in regies if int(regie) != town.regie_id)
+    assert submit(client, "/recharger", {"regie": elsewhere, "montant": "20"}).status_code == 303
+    html = client.get("/panier").text
+    assert "est en cours" not in html
+    assert "et revenir ici" in html
+    assert "est en cours" in client.get("/recharger").text
+    assert "est en cours" not in client.get(f"/mes-credits?regie={town.regie_id}").text
+    assert "est en cours" in client.get(f"/mes-credits?regie={elsewhere}").text
+
+
+@pytest.mark.parametrize(("cents", "more"), [(5000, 0), (0, 1)])
+def test_only_a_short_balance_looks_for_top_ups_under_way(
+    town: Town,
+    client: FlaskClient,
+    sign_in: SignIn,
+    days: list[date],
+    statements: CountStatements,
+    cents: int,
+    more: int,
+) -> None:
+    family = town.family(children=2, balance_cents=cents)
+    sign_in(client, family)
+    town.basket(family, town.aiguilhe.canteen, days[:2])
+    with statements() as seen:
+        client.get("/panier")
+    assert sum("FROM payments" in statement for statement in seen.sent) == more
+
+
 def test_less_than_the_minimum_is_for_what_is_missing_only(
     town: Town, client: FlaskClient, submit: Submit, family: Family, read: OpenSession
 ) -> None:
@@ -394,7 +464,6 @@ def test_card_held_abandoned_and_open_again(
     assert submit(client, WALLET, {"panier": basket_id, "total": 1520}).status_code == 303
 
 
-NEVER = "4000000000000119"
 WAITS, UNPAID = "Paiement en cours de vérification", "Vous n’avez pas encore payé"
 
 
@@ -419,6 +488,59 @@ def test_a_payment_says_what_is_known_of_it(
     assert UNPAID not in client.get(f"/paiement/{key}").text
 
 
+RESUME, GIVE_UP, CHECK = "Reprendre le paiement", "Abandonner ce paiement", "Vérifier maintenant"
+TWICE = "Ne payez pas une seconde fois"
+
+
+def offered(html: str) -> list[bool]:
+    return [words in html for words in (RESUME, GIVE_UP, CHECK, TWICE)]
+
+
+def test_what_is_offered_is_possible(
+    client: FlaskClient, submit: Submit, family: Family, basket_id: int, read: OpenSession
+) -> None:
+    key, page = to_the_bank(client, submit, basket_id, read)
+    html = client.get(f"/paiement/{key}").text
+    assert offered(html) == [True, True, False, False]
+    assert ">Revenir au panier<" in html
+    assert "Refresh" not in client.get(f"/paiement/{key}").headers
+    assert offered(client.get(f"/paiement/{key}?retour=1").text) == [False, False, True, True]
+    submit(client, page, {"test_card": NEVER})
+    assert offered(client.get(f"/paiement/{key}").text) == [False, False, True, True]
+
+
+def test_the_page_of_a_payment_under_way_looks_again_by_itself_for_some_minutes(
+    client: FlaskClient, submit: Submit, family: Family, basket_id: int, read: OpenSession
+) -> None:
+    key, page = to_the_bank(client, submit, basket_id, read)
+    submit(client, page, {"test_card": NEVER})
+    address, waited = f"/paiement/{key}?retour=1", 0
+    for _time in range(len(RELOAD_AFTER)):
+        answer = client.get(address)
+        assert "Cette page se recharge d’elle-même" in answer.text
+        seconds, address = answer.headers["Refresh"].split("; url=")
+        waited += int(seconds)
+    assert waited == 300
+    answer = client.get(address)
+    assert "Refresh" not in answer.headers
+    assert "ne se recharge pas d’elle-même" in answer.text
+    # It can be stopped at once, too.
+    (still,) = re.findall(r'href="([^"]+)">Ne plus la recharger<', client.get(f"/paiement/{key}").text)
+    assert "Refresh" not in client.get(still).headers
+
+
+def test_giving_up_leads_back_to_the_basket(
+    client: FlaskClient, submit: Submit, family: Family, basket_id: int, read: OpenSession
+) -> None:
+    key, _page = to_the_bank(client, submit, basket_id, read)
+    answer = submit(client, f"/paiement/{key}/abandonner", {})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/panier")
+    html = client.get("/panier").text
+    assert "rien n’a été débité" in html
+    assert "Payer par Carte Bancaire" in html
+    assert client.get(f"/paiement/{key}").status_code == 200
+
+
 @pytest.mark.parametrize("asked", [GatewayDown("sandbox", "away"), GatewayRefused("sandbox", "no")])
 def test_what_the_bank_does_not_say_is_not_said(
     client: FlaskClient,
@@ -438,6 +560,7 @@ def test_what_the_bank_does_not_say_is_not_said(
     html = client.get(f"/paiement/{key}").text
     assert WAITS in html
     assert UNPAID not in html
+    assert offered(html) == [True, True, True, False]
     before = Picture(read)
     assert "n’a pas encore répondu" in submit(client, f"/paiement/{key}/abandonner", {}, follow_redirects=True).text
     assert Picture(read) == before
@@ -472,6 +595,56 @@ def test_a_payment_that_the_bank_has_not_answered_cannot_be_given_up(
     clock.moment += timedelta(minutes=31)
     sign_in(client, family)
     assert "n’a pas eu lieu" in submit(client, f"/paiement/{key}/abandonner", {}, follow_redirects=True).text
+
+
+def test_my_reservations_open_on_the_month_of_the_next_meal(
+    town: Town, client: FlaskClient, family: Family, clock: StoppedClock, days: list[date], statements: CountStatements
+) -> None:
+    today = clock.now().date()
+    with statements() as empty:
+        html = client.get("/mes-reservations").text
+    assert "Novembre 2026" in html, "nothing is booked: this month"
+    later = [day for day in days if (day.year, day.month) > (today.year, today.month)]
+    louane, theo = family.beneficiary_ids
+    town.paid_order(family, town.aiguilhe.canteen, later[:1], children=[louane])
+    with statements() as seen:
+        html = client.get("/mes-reservations").text
+    assert f"{month_name(later[0]).capitalize()}</h2>" in html
+    assert seen.count == empty.count
+    # Of a child who has none, and of an address that names a month: as before.
+    assert "Novembre 2026</h2>" in client.get(f"/mes-reservations?enfant={theo}").text
+    assert "Novembre 2026</h2>" in client.get("/mes-reservations?mois=2026-11").text
+    assert "Novembre 2026</h2>" in client.get("/mes-reservations?mois=x").text
+    # A meal of this month comes first.
+    town.paid_order(family, town.aiguilhe.canteen, days[:1])
+    assert days[0].month == today.month
+    assert "Novembre 2026</h2>" in client.get("/mes-reservations").text
+
+
+def test_a_page_of_orders_beyond_the_last_is_the_last(
+    town: Town, client: FlaskClient, family: Family, days: list[date], read: OpenSession
+) -> None:
+    town.paid_order(family, town.aiguilhe.canteen, days[:1])
+    with read() as db:
+        number = db.scalars(select(Order.number)).one()
+    for page in ("999", "0", "x", "1"):
+        html = client.get(f"/commandes?page={page}").text
+        assert number in html
+        assert "Aucune commande" not in html
+
+
+def test_nothing_ticked_stays_on_the_order(
+    town: Town, client: FlaskClient, family: Family, days: list[date], read: OpenSession
+) -> None:
+    town.paid_order(family, town.aiguilhe.canteen, days[:1])
+    with read() as db:
+        number = db.scalars(select(Order.number)).one()
+    form = re.search(r'name="commande" value="([^"]+)"', client.get(f"/commandes/{number}").text)
+    assert form is not None
+    answer = client.get(f"/mes-reservations/annuler?commande={form[1]}")
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/commandes/{number}")
+    assert "Cochez d’abord les repas à annuler." in client.get(f"/commandes/{number}").text
+    assert client.get("/mes-reservations/annuler").headers["Location"] == "/mes-reservations"
 
 
 def test_cancelling_shows_the_credit_and_gives_exactly_it(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import permutations
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from flask import Flask
@@ -182,7 +182,8 @@ def lapsed(held: Shop) -> Shop:
     """Nobody paid in time: the places are given back."""
     assert held.settle(state="expired") == "expired"
     assert held.states() == ("expired", "expired", "open")
-    assert (held.meals(), held.places(), held.letters()) == ({"released": 4}, 0, [])
+    assert (held.meals(), held.places()) == ({"released": 4}, 0)
+    assert held.letters() == [("payment_failed", held.family.email)]
     return held
 
 
@@ -190,7 +191,9 @@ def paid(shop: Shop) -> None:
     assert shop.states() == ("confirmed", "paid", "converted")
     assert (shop.meals(), shop.places()) == ({"confirmed": 4}, 4)
     assert shop.entries() == {"card_payment": 1}
-    assert shop.letters() == [("order_paid", shop.family.email)]
+    # Where the money came after the hold, the letter about its lapse came before.
+    told = [kind for kind, to in shop.letters() if to == shop.family.email]
+    assert (told.count("order_paid"), set(told) - {"payment_failed"}) == (1, {"order_paid"})
     assert (shop.account("sales"), shop.account("card_clearing"), shop.balance()) == (TOTAL, -TOTAL, 0)
 
 
@@ -263,6 +266,45 @@ def test_the_hold_lapses_and_the_money_under_way_does_not_come(held: Shop, books
     books_hold()
 
 
+@pytest.mark.parametrize("state", ["expired", "refused"])
+def test_a_payment_that_did_not_happen_has_one_letter(
+    held: Shop, letters: SendLetters, books_hold: BooksHold, state: Literal["expired", "refused"]
+) -> None:
+    def end() -> Outcome:
+        with held.app.app_context(), transaction() as db:
+            return give_up(db, held.key, state, held.clock.now())
+
+    assert [end(), end(), held.settle(state="expired"), held.give_up()] == ["expired", "already", "already", "already"]
+    assert held.letters() == [("payment_failed", held.family.email)]
+    (letter,) = letters()
+    assert " ".join(str(letter["Subject"]).split()) == "Votre paiement de 15,20 € n’a pas eu lieu"
+    body = letter.get_body(("plain",))
+    assert body is not None
+    words = " ".join(body.get_content().split())
+    assert "Vos repas sont toujours dans votre panier, mais ils ne sont pas réservés." in words
+    assert "/panier" in words
+    books_hold()
+
+
+@pytest.mark.parametrize(("back", "leads_to"), [(True, "/panier"), (False, "/mes-credits")])
+def test_a_top_up_that_did_not_happen_has_one_letter_that_leads_where_one_came_from(
+    shop: Shop, letters: SendLetters, back: bool, leads_to: str
+) -> None:
+    shop.top_up(TOTAL, back_to_basket=back)
+    assert [shop.settle(state="expired"), shop.settle()] == ["expired", "already"]
+    (letter,) = letters()
+    body = letter.get_body(("plain",))
+    assert body is not None
+    assert f"http://localhost{leads_to}" in body.get_content()
+    assert "Vos repas" not in body.get_content()
+
+
+def test_who_gives_a_payment_up_needs_no_letter(shop: Shop) -> None:
+    shop.top_up(2000)
+    assert shop.give_up() == "expired"
+    assert shop.letters() == []
+
+
 # --- given up ---
 
 
@@ -329,7 +371,7 @@ def test_late_money_books_what_can_still_be_booked(held: Shop, books_hold: Books
     assert held.states()[:2] == ("confirmed", "paid")
     assert basket_lines(held) == [], "they are booked: nobody must be led to buy them again"
     assert (held.meals(), held.places(), held.entries()) == ({"confirmed": 4}, 4, {"card_payment": 1})
-    assert held.letters() == [("order_paid", held.family.email)]
+    assert [letter for letter in held.letters() if letter[0] != "payment_failed"] == [("order_paid", held.family.email)]
     assert [held.settle(), held.settle(state="expired")] == ["already", "already"]
     books_hold()
 
@@ -430,8 +472,9 @@ def test_late_money_that_can_no_longer_book_goes_whole_to_the_wallet(
     assert (lapsed.entries()["late_payment"], lapsed.balance(), lapsed.account("sales")) == (1, TOTAL, sales)
     assert len(basket_lines(lapsed)) == 4
     assert [lapsed.settle(), lapsed.settle()] == ["already", "already"]
-    late = [letter for letter in letters() if letter["To"] == lapsed.family.email]
-    assert len(late) == 1
+    mine = [letter for letter in letters() if letter["To"] == lapsed.family.email]
+    late = [letter for letter in mine if "trop tard" in str(letter["Subject"])]
+    assert (len(mine), len(late)) == (2, 1)
     text = late[0].get_body(("plain",))
     assert text is not None
     assert "15,20" in text.get_content()
@@ -507,7 +550,11 @@ def test_an_order_that_is_paid_twice_gives_the_second_to_the_wallet(
     assert lapsed.entries() == {"card_payment": 1, "double_payment": 1}
     assert (lapsed.balance(), lapsed.account("sales"), lapsed.account("card_clearing")) == (TOTAL, TOTAL, -2 * TOTAL)
     assert (lapsed.meals(), lapsed.places()) == ({"confirmed": 4}, 4)
-    assert Counter(kind for kind, _to in lapsed.letters()) == {"order_paid": 1, "double_payment": 1}
+    assert Counter(kind for kind, _to in lapsed.letters()) == {
+        "payment_failed": 1,
+        "order_paid": 1,
+        "double_payment": 1,
+    }
     assert any("deux fois" in str(letter["Subject"]) for letter in letters())
     books_hold()
 
@@ -599,6 +646,7 @@ def test_a_top_up_made_for_a_basket_leads_back_to_it_and_pays_it(shop: Shop, boo
     shop.provider.says("ref_1", state="paid")
     location = shop.come_back().headers["Location"]
     assert shop.client.get(location).headers["Location"] == "/panier"
+    assert "Votre porte-monnaie est rechargé de 15,20\u00a0€." in shop.client.get("/panier").text
     assert (shop.states(), shop.balance(), shop.entries()) == (("confirmed", "", "open"), TOTAL, {"top_up": 1})
     answer = shop.pay_from_wallet(TOTAL)
     assert (answer.status_code, answer.headers["Location"].split("/")[1]) == (303, "commandes")

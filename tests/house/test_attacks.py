@@ -51,7 +51,7 @@ FIELDS = [
     *("draft", "back", "rows-0-first_name", "rows-0-last_name", "rows-0-relation", "rows-0-birth_date"),
     *("rows-0-school_id", "rows-0-diet", "tariff", "school_year", "beneficiaries", "message", "number", "expiry"),
     *("test_card", "answer", "terms", "coches", "value", "valid_from", "valid_until", "semaines", "enfant", "du", "au"),
-    *("annee", "quoi", "vu"),
+    *("annee", "quoi", "vu", "commande", "fois"),
     *("reponse", "rappel", "attente"),
     *("even_weeks", "holidays", "starts_on", "swap_from", "swap_until", "swap_home"),
     *("pointage", "inscription", "centimes", "beneficiary", "kind", "words", "day"),

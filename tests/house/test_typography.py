@@ -241,6 +241,7 @@ def test_no_line_of_a_letter_begins_or_ends_with_the_wrong_mark(
             "verdict": "agreed",
             "meal_id": world.samples["meal_id"],
             "paid": False,
+            "in_basket": True,
             "invoice_id": world.samples["invoice_id"],
             "settled": [world.samples["meal_id"]],
             "unbooked_ids": [world.samples["meal_id"]],

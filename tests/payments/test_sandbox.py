@@ -65,7 +65,7 @@ def test_the_page_says_what_and_how_much(client: FlaskClient, attempt: Attempted
         "20,00\u00a0€",
         "Paiement sécurisé",
         "Recharge du porte-monnaie",
-        "Abandonner et revenir à la boutique",
+        "Revenir à la boutique sans payer",
     ):
         assert words in html
     for number in (SUCCEEDS, DECLINED, CHALLENGE, LATE, NEVER):
