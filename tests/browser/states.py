@@ -1538,7 +1538,7 @@ def _whole_year(window: Window) -> None:
     window.page.get_by_role("button", name=re.compile("toute l’année")).click()
 
 
-@state("calendrier-sans-jour", DUPONT)
+@state("calendrier-aucun-jour-choisi", DUPONT)
 def _no_weekday(window: Window) -> None:
     window.go(AIGUILHE)
     window.page.locator("summary").filter(has_text="Cocher plusieurs jours").click()
