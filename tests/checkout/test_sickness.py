@@ -228,6 +228,9 @@ def test_on_a_telephone(
     assert submit(client, "/mes-reservations/malade", form).status_code == 303
     assert home.meals()[0] == ("confirmed", "absent_excused")
     assert "Aucun repas réservé" not in client.get(address).text
+    statement = client.get("/mes-credits").text
+    assert len(re.findall(">Enfant malade [0-9A-Z-]+</a>", statement)) == 3
+    assert "Repas annulé" not in statement
     # The kitchen sees who stays at home.
     sign_in(client, home.town.clerk(role="kitchen"))
     page = client.get(f"/mairie/jour?date={home.days[0]}").text
