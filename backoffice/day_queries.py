@@ -37,6 +37,8 @@ class ServedDay(NamedTuple):
     waiting: int
     unbooked: int
     """Children who ate without a booking; they are not among the booked."""
+    excused: int
+    """Of the booked, children of whom it is known that they do not come."""
 
 
 def around(db: Session, commune_ids: Collection[int], day: date) -> tuple[date | None, date | None]:
@@ -71,6 +73,11 @@ def _unbooked() -> ScalarSelect[int]:
     )
 
 
+_EXCUSED = func.count(
+    case((and_(Reservation.state == "confirmed", Reservation.attendance == "absent_excused"), 1)),
+)
+
+
 def services_on(db: Session, commune_ids: Collection[int], day: date) -> list[ServedDay]:
     """The services within reach that have something to say of that day, open or closed."""
     rows = db.execute(
@@ -91,6 +98,7 @@ def services_on(db: Session, commune_ids: Collection[int], day: date) -> list[Se
                 for state in ("offered", "waiting")
             ),
             _unbooked(),
+            _EXCUSED,
         )
         .join(Service, Service.id == ServiceDay.service_id)
         .join(Commune, Commune.id == Service.commune_id)
@@ -350,6 +358,8 @@ class Headcount(NamedTuple):
     capacity: int | None
     unbooked: int
     """Children who ate without a booking; they are not among the booked."""
+    excused: int
+    """Of the booked, children of whom it is known that they do not come."""
 
 
 def headcounts(db: Session, commune_ids: Collection[int], first: date, last: date) -> list[Headcount]:
@@ -362,6 +372,7 @@ def headcounts(db: Session, commune_ids: Collection[int], first: date, last: dat
             func.count(Reservation.id),
             ServiceDay.capacity,
             _unbooked(),
+            _EXCUSED,
         )
         .join(Service, Service.id == ServiceDay.service_id)
         .join(Commune, Commune.id == Service.commune_id)

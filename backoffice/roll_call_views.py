@@ -55,6 +55,7 @@ def _roll_call(service_day_id: int, refused: str = "", failed: tuple[int, Strike
         lines=lines,
         present=sum(line.attendance == "present" for line in lines),
         absent=sum(line.attendance in ("absent", "absent_excused") for line in lines),
+        rest=any(line.attendance == "expected" for line in lines),
         eaten=eaten,
         may_charge=may_charge,
         refused=refused,

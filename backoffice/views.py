@@ -69,7 +69,13 @@ def desk() -> Answer:
         number=sum(line.number for line in waiting),
         oldest_days=rules.waiting_days(paris_day(oldest), today) if oldest else 0,
         days=[
-            (day, lines, sum(line.booked for line in lines), sum(line.unbooked for line in lines))
+            (
+                day,
+                lines,
+                sum(line.booked for line in lines),
+                sum(line.unbooked for line in lines),
+                sum(line.excused for line in lines),
+            )
             for day, lines in days.items()
         ],
     )
@@ -139,6 +145,7 @@ def day() -> Answer:
         after=after,
         total=sum(service.booked for service in services),
         unbooked=sum(service.unbooked for service in services),
+        excused=sum(service.excused for service in services),
         services=[
             (
                 service,

@@ -154,7 +154,8 @@ def weeks(
             result.append(_week(monday, period))
         stage = stage_of(day, now)
         limits = {"late": day.late_deadline_at, "freed": day.freed_deadline_at}
-        limit = limits.get(stage) or day.book_deadline_at
+        # Where booking is over, a limit that is past helps nobody.
+        limit = None if stage == "over" else limits.get(stage) or day.book_deadline_at
         freed = day.freed if stage == "freed" else 0
         words = _words(
             day.day, day.is_open, day.closed_reason, day.menu, limit, stage == "late", freed, period.kind == "mois"
@@ -187,7 +188,7 @@ def _words(
     is_open: bool,
     closed_reason: str | None,
     menu: str | None,
-    limit_at: datetime,
+    limit_at: datetime | None,
     late: bool,
     freed: int,
     in_its_month: bool,
@@ -199,7 +200,7 @@ def _words(
         day_long(day),
         None if is_open else (closed_reason or _("Fermé")),
         ", ".join(menu.splitlines()) if menu else None,
-        _limit_words(moment_short(limit_at), late, freed),
+        "" if limit_at is None else _limit_words(moment_short(limit_at), late, freed),
         late,
         freed > 0,
     )

@@ -121,17 +121,20 @@ def place_offered(db: Session, facts: dict[str, Any]) -> Message:
 def child_sick(db: Session, facts: dict[str, Any]) -> Message:
     """A family has said that a child is ill."""
     ended, due = (queries.meals_by_id(db, facts[name]) if facts[name] else [] for name in ("credited", "due"))
-    after = (
-        [_("La mairie demande un certificat médical : vous pouvez le lui envoyer plus tard.")] if facts["paper"] else []
-    )
+    told = [(meal, _("%(meal)s : annulé")) for meal in ended] + [(meal, _("%(meal)s : reste dû")) for meal in due]
+    after = [
+        _(
+            "La mairie demande un certificat médical. Vous pouvez l’envoyer plus tard à la %(town_hall)s.",
+            town_hall=town_hall,
+        )
+        # Letters that wait since before they said where it goes name none.
+        for town_hall in facts.get("town_halls", [_("mairie")] if facts["paper"] else [])
+    ]
     sheet = Sheet(
         subject=_("Enfant malade : c’est noté"),
         first_name=None,
         before=[_("La cantine est prévenue. Bon rétablissement.")],
-        things=[
-            *(_("%(meal)s : annulé", meal=_meal_words(meal)) for meal in ended),
-            *(_("%(meal)s : reste dû", meal=_meal_words(meal)) for meal in due),
-        ],
+        things=[words % {"meal": _meal_words(meal)} for meal, words in sorted(told, key=lambda one: one[0].day)],
         facts=[(_("Recrédité sur votre porte-monnaie"), format_euros(facts["credit_cents"]))],
         button=(link_to("orders.reservations"), _("Voir mes réservations")),
         after=after,

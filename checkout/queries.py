@@ -23,7 +23,7 @@ from cart.models import Basket, BasketLine
 from cart.operations import LIVE_STATES
 from catalog.models import Commune, Regie, Service, ServiceDay, Tariff, TariffPrice
 from enrolments.models import Enrolment
-from orders.models import Order, Reservation, UnbookedMeal
+from orders.models import Order, Reservation, SickLeave, UnbookedMeal
 from orders.queries import freed_state, reserved
 from payments.models import Payment
 from shop.database import AnySelect
@@ -566,6 +566,10 @@ class MovementMeal(NamedTuple):
     last_name: str
     day: date
     service_name: str
+    taken: bool
+    """Whether it was given back and another family has taken it."""
+    ill: bool
+    """Whether it was cancelled because the child was ill."""
 
 
 def meals_of_movements(db: Session, lines: list[Movement]) -> list[MovementMeal]:
@@ -580,6 +584,14 @@ def meals_of_movements(db: Session, lines: list[Movement]) -> list[MovementMeal]
             Beneficiary.last_name,
             ServiceDay.day,
             Service.name,
+            func.coalesce(freed_state() == "taken", false()),
+            select(SickLeave.id)
+            .where(
+                SickLeave.household_id == Reservation.household_id,
+                SickLeave.beneficiary_id == Reservation.beneficiary_id,
+                SickLeave.told_at == Reservation.cancelled_at,
+            )
+            .exists(),
         )
         .where(Reservation.order_id.in_(order_ids) | Reservation.id.in_(reservation_ids))
         .order_by(ServiceDay.day)

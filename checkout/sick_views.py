@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 from accounts.queries import list_beneficiaries
 from checkout.errors import CreditChanged
 from checkout.order_views import blueprint
-from checkout.sickness import SickMeal, is_known, meals_when_sick, tell_sick
+from checkout.sickness import SickMeal, is_known, meals_when_sick, tell_sick, town_halls
 from checkout.views import the_buyer
 from shop.access import open_to, the_household_id
 from shop.clock import paris_day, request_now
@@ -54,7 +54,7 @@ def _page(child: int | None, first: str | None, last: str | None, refusal: str =
         last=days[1] if days else today,
         meals=meals,
         credit_cents=sum(meal.credit_cents for meal in meals or ()),
-        paper=any(meal.paper for meal in meals or ()),
+        town_halls=town_halls(meals or ()),
         known=is_known(meals or ()),
         refusal=refusal,
     )

@@ -27,6 +27,7 @@ from orders.models import Order, Reservation, SickLeave
 from shop import audit
 from shop.database import lock
 from shop.errors import NotFound, Refusal
+from shop.french import of, phone
 from shop.outbox import Letter, post
 from shop.words import gettext as _
 
@@ -43,6 +44,8 @@ class SickMeal(NamedTuple):
     service_day_id: int
     day: date
     service_name: str
+    cents: int
+    """What was paid."""
     credit_cents: int
     """What goes back to the wallet; 0 where the meal stays due."""
     cancels: bool
@@ -51,6 +54,8 @@ class SickMeal(NamedTuple):
     excused: bool
     """Whether the kitchen knows already."""
     why: str
+    town_hall: str
+    """Where a certificate goes, in words."""
 
 
 def meals_when_sick(
@@ -84,10 +89,14 @@ def meals_when_sick(
             Reservation.credit_cents,
             Reservation.cancel_deadline_at,
             Reservation.attendance,
+            Commune.name.label("commune_name"),
+            Commune.contact_email,
+            Commune.contact_phone,
         )
         .join(Order, Order.id == Reservation.order_id)
         .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
         .join(Service, Service.id == ServiceDay.service_id)
+        .join(Commune, Commune.id == Service.commune_id)
         .where(
             Reservation.household_id == household_id,
             Reservation.beneficiary_id == beneficiary_id,
@@ -180,12 +189,21 @@ def _judged(row: Any, calendar: Calendar, first: date, now: datetime) -> SickMea
         row.service_day_id,
         row.day,
         row.service_name,
+        row.cents,
         cents,
         credited or in_time,
         bool(credited and sickness and sickness.paper),
         row.attendance == "absent_excused",
         why,
+        ", ".join(
+            filter(None, (_("mairie %(of)s", of=of(row.commune_name)), row.contact_email, phone(row.contact_phone)))
+        ),
     )
+
+
+def town_halls(meals: Sequence[SickMeal]) -> list[str]:
+    """Where the certificates of these meals go: each town hall that asks for one, once."""
+    return list(dict.fromkeys(meal.town_hall for meal in meals if meal.paper))
 
 
 def tell_sick(
@@ -240,6 +258,7 @@ def tell_sick(
         "due": due,
         "credit_cents": credit,
         "paper": leave.paper,
+        "town_halls": town_halls(meals),
     }
     post(db, Letter(kind="child_sick", to=buyer.email, key=f"child_sick:{leave.id}", facts=facts), now)
     for meal in ended:

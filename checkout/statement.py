@@ -67,7 +67,7 @@ def write(movements: list[Movement], meals: list[MovementMeal], eaten: list[Eate
         if movement.unbooked_meal_id is not None:
             title, words = _of_eaten(movement.kind, unbooked[movement.unbooked_meal_id])
         else:
-            title, words = TITLES[movement.kind], _words(movement, of_order, of_reservation)
+            title, words = _title(movement, of_reservation), _words(movement, of_order, of_reservation)
         line = Line(movement.at, title, words, movement.order_number, movement.cents, movement.balance_cents)
         months[-1].lines.append(line)
     older = movements[PAGE - 1].posting_id if len(movements) > PAGE else None
@@ -81,6 +81,17 @@ def _of_eaten(kind: str, meal: EatenMeal) -> tuple[str, str]:
         title = _("Repas sans réservation du %(day)s retiré : %(who)s", day=day, who=meal.first_name)
         return title, _("%(service)s : %(why)s", service=meal.service_name, why=meal.struck_reason)
     return TITLES[kind], f"{meal.first_name} {meal.last_name}, {meal.service_name}, {day_long(meal.day)}"
+
+
+def _title(movement: Movement, of_reservation: dict[int, MovementMeal]) -> str:
+    """What the movement is; of a cancelled meal, why it was where that is known."""
+    if movement.kind == "cancelled_meal" and movement.reservation_id is not None:
+        meal = of_reservation[movement.reservation_id]
+        if meal.taken:
+            return _("Repas rendu, repris par une autre famille")
+        if meal.ill:
+            return _("Enfant malade")
+    return TITLES[movement.kind]
 
 
 def _words(movement: Movement, of_order: dict[int, list[MovementMeal]], of_reservation: dict[int, MovementMeal]) -> str:

@@ -116,6 +116,13 @@ def test_a_child_who_is_ill_stays_excused_when_absent(
         db.execute(update(Reservation).values(attendance="absent_excused"))
     sign_in(client, noon.clerk)
     address = f"/mairie/jour/{noon.canteen.day_ids[TODAY]}/pointage"
+    rest = "Tous les autres sont présents"
+    assert rest not in client.get(address).text, "nobody is left"
+    with write() as db:
+        db.execute(update(Reservation).where(Reservation.id == ids[1]).values(attendance="expected"))
+    assert rest in client.get(address).text
+    with write() as db:
+        db.execute(update(Reservation).values(attendance="absent_excused"))
     submit(client, address, {"repas": str(ids[0]), "pointage": "absents"})
     submit(client, address, {"pointage": "reste"})
     assert attendance(read) == ["absent_excused", "absent_excused"]

@@ -103,6 +103,19 @@ def test_the_calendar_opens_where_somebody_can_still_be_booked(
     assert "Novembre 2026" in client.get(f"{page}?periode=mois:2026-11").text
 
 
+def test_a_limit_that_is_past_is_left_out(
+    town: Town, client: FlaskClient, family: Family, page: str, clock: StoppedClock
+) -> None:
+    canteen = town.aiguilhe.canteen
+    over, ahead = canteen.open_days(clock.now())[:2]
+    town.paid_order(family, canteen, [over])
+    town.change_day(canteen, over, book_deadline_at=clock.now())
+    text = client.get(f"{page}?periode=semaine:{over - timedelta(days=over.weekday())}").text
+    assert f'id="l{over}"' not in text
+    assert f'id="l{ahead}"' in text
+    assert "Réservé" in text
+
+
 def test_nothing_ticked_is_said(
     client: FlaskClient, submit: Submit, read: OpenSession, family: Family, page: str
 ) -> None:

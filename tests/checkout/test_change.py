@@ -431,3 +431,12 @@ def test_a_year_for_three_children(
     assert looked < 2
     assert clicked < 2
     books_hold()
+
+
+def test_one_meal_is_not_each_of_several(home: Home) -> None:
+    last = max(home.booked)
+    alone = home.client.get(PAGE, query_string=home.form(du=last.isoformat(), enfants=[home.first], quoi="arret")).text
+    assert re.search("1\u00a0repas <span[^>]*>recrédité de 3,80", alone)
+    assert "chacun" not in alone
+    page = home.client.get(PAGE, query_string=home.form(enfants=[home.first], quoi="arret")).text
+    assert "chacun recrédité de 3,80" in page

@@ -1,5 +1,6 @@
 """A sick child: due or credited by the rules of the service, shown before the click, told to the kitchen."""
 
+import re
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
-from catalog.models import Service
+from catalog.models import Commune, Service
 from checkout.errors import CreditChanged, NothingBooked
 from checkout.place import Buyer
 from checkout.sickness import ill_since, meals_when_sick, tell_sick
@@ -162,13 +163,24 @@ def test_what_is_credited_is_cancelled_and_the_rest_is_excused(
     home: Home, letters: SendLetters, clock: StoppedClock, books_hold: BooksHold
 ) -> None:
     home.rules(rule(carence=1, paper=True))
+    with home.write() as db:
+        facts = {"contact_email": "mairie@aiguilhe.example.org", "contact_phone": "+33471000000"}
+        db.execute(update(Commune).values(**facts))
     clock.moment = morning(home.days[0], 8)
     now, before = morning(home.days[0], 8), home.balance()
     assert home.tell(now) == 3 * 380
     assert home.meals() == [("confirmed", "absent_excused"), *[("cancelled", "expected")] * 3]
     assert home.balance() == before + 3 * 380
     (told,) = [letter for letter in letters() if "Enfant malade" in str(letter["Subject"])]
-    assert "certificat médical" in told.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    words = as_typed(told.get_body(("plain",)).get_content())  # type: ignore[union-attr]
+    assert (
+        "certificat médical. Vous pouvez l’envoyer plus tard à la mairie d’Aiguilhe, mairie@aiguilhe.example.org"
+        in (re.sub(r"\s+", " ", words))
+    )
+    told_of = [line for line in words.splitlines() if re.search(": (annulé|reste dû)", line)]
+    assert ["reste dû" in line for line in told_of] == [True, False, False, False], (
+        "by date, not by what became of them"
+    )
     books_hold()
     # Told again, nothing more happens to the money.
     assert home.tell(now) == 0
@@ -206,16 +218,26 @@ def test_on_a_telephone(
     assert "/mes-reservations/malade" in client.get("/mes-reservations").text
     address = f"/mes-reservations/malade?enfant={home.child}&du={home.days[0]}&au={home.days[3]}"
     page = as_typed(client.get(address).text)
-    assert "reste dû : jour de carence" in page
+    due = re.search(r"reste dû : jour de carence</span></span><span class=.num.>([^<]+)<", page)
+    assert due is not None
+    assert due[1] == "3,80\u00a0€", "what stays due"
+    assert "certificat" not in page
     assert "11,40\u00a0€" in page
     form = {"enfant": home.child, "du": str(home.days[0]), "au": str(home.days[3]), "credit": 1140}
     assert submit(client, "/mes-reservations/malade", form | {"credit": 1520}).status_code == 422
     assert submit(client, "/mes-reservations/malade", form).status_code == 303
     assert home.meals()[0] == ("confirmed", "absent_excused")
     assert "Aucun repas réservé" not in client.get(address).text
+    statement = client.get("/mes-credits").text
+    assert len(re.findall(">Enfant malade [0-9A-Z-]+</a>", statement)) == 3
+    assert "Repas annulé" not in statement
     # The kitchen sees who stays at home.
     sign_in(client, home.town.clerk(role="kitchen"))
-    assert "1 enfant malade ne viendra pas." in client.get(f"/mairie/jour?date={home.days[0]}").text
+    page = client.get(f"/mairie/jour?date={home.days[0]}").text
+    assert page.count("dont 1 absence annoncée") == 2
+    assert "1 enfant malade ne viendra pas." in page
+    sign_in(client, home.town.clerk())
+    assert "2\u00a0réservations, dont 1 absence annoncée" in client.get("/mairie").text
     books_hold()
 
 

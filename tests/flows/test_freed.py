@@ -180,6 +180,9 @@ def test_from_giving_back_to_the_letter(
     assert as_typed(str(told["Subject"])).replace("\u00a0", " ") == "Repas repris : 3,80 € crédités"
     sign_in(client, canteen.giver)
     assert "Repris par une autre famille, 3,80\u00a0€ recrédités" in client.get("/mes-reservations").text
+    statement = client.get("/mes-credits").text
+    assert "Repas rendu, repris par une autre famille" in statement
+    assert "Repas annulé" not in statement
     books_hold()
     # The kitchen expects the one who eats.
     sign_in(client, canteen.town.clerk(role="kitchen"))
