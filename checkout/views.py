@@ -119,11 +119,18 @@ def remove() -> Response | tuple[str, int]:
         with transaction() as db:
             removed = cart.operations.remove_lines(db, the_household_id(), lines, request_now())
             follow_who_eats(db, the_household_id(), request_now())
+            alone = queries.meal_in_words(db, *removed[0]) if len(removed) == 1 else None
     except PaymentUnderWay as refusal:
         return _basket_page(refusal), refusal.status
     if not removed:
         raise NotFound
-    flash(_("%(meals)s hors du panier.", meals=plural(removed, "repas")), "ok")
+    meals = plural(len(removed), "repas")
+    flash(
+        _("%(meals)s hors du panier : %(which)s.", meals=meals, which=alone)
+        if alone
+        else _("%(meals)s hors du panier.", meals=meals),
+        "ok",
+    )
     return redirect(url_for("checkout.basket"), 303)
 
 
@@ -254,7 +261,9 @@ def abandon(key: str) -> Response:
         return redirect(_without_reloading(key), 303)
     if outcome == "expired" and (found.purpose == "order" or found.back_to_basket):
         flash(
-            _("Ce paiement n’a pas eu lieu : rien n’a été débité. Vos repas sont toujours dans le panier, non réservés."),
+            _(
+                "Ce paiement n’a pas eu lieu : rien n’a été débité. Vos repas sont toujours dans le panier, non réservés."
+            ),
             "note",
         )
         return redirect(url_for("checkout.basket"), 303)

@@ -550,7 +550,11 @@ def test_an_order_that_is_paid_twice_gives_the_second_to_the_wallet(
     assert lapsed.entries() == {"card_payment": 1, "double_payment": 1}
     assert (lapsed.balance(), lapsed.account("sales"), lapsed.account("card_clearing")) == (TOTAL, TOTAL, -2 * TOTAL)
     assert (lapsed.meals(), lapsed.places()) == ({"confirmed": 4}, 4)
-    assert Counter(kind for kind, _to in lapsed.letters()) == {"payment_failed": 1, "order_paid": 1, "double_payment": 1}
+    assert Counter(kind for kind, _to in lapsed.letters()) == {
+        "payment_failed": 1,
+        "order_paid": 1,
+        "double_payment": 1,
+    }
     assert any("deux fois" in str(letter["Subject"]) for letter in letters())
     books_hold()
 
