@@ -60,8 +60,8 @@ def add_lines(db: Session, basket: LiveBasket, lines: Sequence[Line]) -> None:
     run(db, _NEW_LINES, basket_id=basket.id, rows=as_rows(lines))
 
 
-def remove_lines(db: Session, household_id: int, line_ids: Sequence[int], now: datetime) -> int:
-    """Take meals out of the household's open basket; how many were in it."""
+def remove_lines(db: Session, household_id: int, line_ids: Sequence[int], now: datetime) -> list[tuple[int, int]]:
+    """Take meals out of the household's open basket; child and service day of each that was in it."""
     baskets = db.execute(
         select(Basket.id, Basket.state)
         .where(
@@ -75,12 +75,12 @@ def remove_lines(db: Session, household_id: int, line_ids: Sequence[int], now: d
     if any(basket.state == "completing" for basket in baskets):
         raise PaymentUnderWay
     basket_ids = [basket.id for basket in baskets]
-    removed = db.scalars(
+    removed = db.execute(
         delete(BasketLine)
         .where(BasketLine.id.in_(line_ids), BasketLine.basket_id.in_(basket_ids))
-        .returning(BasketLine.id)
-    ).all()
-    return len(removed)
+        .returning(BasketLine.beneficiary_id, BasketLine.service_day_id)
+    )
+    return [(child, day) for child, day in removed]
 
 
 def lock_open(db: Session, household_id: int, basket_id: int) -> bool:

@@ -16,11 +16,10 @@ from shop.access import open_to, open_to_all, the_household_id
 from shop.clock import paris_day, request_now
 from shop.database import reading, rows, transaction
 from shop.errors import NotFound
-from shop.french import plural
+from shop.french import day_long, plural
 from shop.money import format_euros
 from shop.web import link_to, whole_number
 from shop.words import gettext as _
-from shop.words import ngettext
 
 blueprint = Blueprint("orders", __name__)
 MOST_AT_ONCE = 400
@@ -238,6 +237,20 @@ def confirm_cancel() -> str | Response:
     return _confirm_page(_asked_for(request.args.getlist("repas")), [])
 
 
+def _what_was_cancelled(meals: Sequence[cancel.SoldMeal], credit_cents: int) -> str:
+    """Of a single meal, whose and when."""
+    which = plural(len(meals), "repas")
+    if len(meals) == 1:
+        which = f"{meals[0].first_name} {meals[0].last_name}, {day_long(meals[0].day)}"
+    if not credit_cents:
+        return _("%(which)s : annulation faite, sans remboursement.", which=which)
+    return _(
+        "%(which)s : annulation faite, %(credit)s dans votre porte-monnaie.",
+        which=which,
+        credit=format_euros(credit_cents),
+    )
+
+
 @blueprint.post("/mes-reservations/annuler")
 @open_to("parents")
 def cancel_meals() -> Response | tuple[str, int]:
@@ -247,18 +260,11 @@ def cancel_meals() -> Response | tuple[str, int]:
     try:
         with transaction() as db:
             credit = cancel.cancel_reservations(db, the_buyer(), ids, seen, request_now())
+            meals = cancel.meals_to_cancel(db, the_household_id(), ids) if credit is not None else []
     except (CannotCancel, CreditChanged) as refusal:
         return _confirm_page(ids, [refusal.sentence]), refusal.status
-    if credit == 0:
-        flash(
-            ngettext(
-                "%(count)s repas annulé, sans remboursement.", "%(count)s repas annulés, sans remboursement.", len(ids)
-            ),
-            "ok",
-        )
-    elif credit:
-        sentence = _("%(meals)s : annulation faite, %(credit)s dans votre porte-monnaie.")
-        flash(sentence % {"meals": plural(len(ids), "repas"), "credit": format_euros(credit)}, "ok")
-    else:
+    if credit is None:
         flash(_("C’était déjà annulé : rien n’a changé."), "note")
+    else:
+        flash(_what_was_cancelled(meals, credit), "ok")
     return redirect(url_for("orders.reservations", **where_from(request.form)), 303)

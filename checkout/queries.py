@@ -27,6 +27,7 @@ from orders.models import Order, Reservation, SickLeave, UnbookedMeal
 from orders.queries import freed_state, reserved
 from payments.models import Payment
 from shop.database import AnySelect
+from shop.french import day_long
 from shop.statements import Rows, is_one_of, run
 from wallet.models import JournalEntry, LedgerAccount, Posting
 
@@ -196,6 +197,17 @@ def meals_of_order(db: Session, order_id: int) -> list[OrderMeal]:
 def meals_by_id(db: Session, reservation_ids: list[int]) -> list[OrderMeal]:
     """Reservations by id, by service and day."""
     return [OrderMeal._make(row) for row in db.execute(_MEALS.where(Reservation.id.in_(reservation_ids)))]
+
+
+def meal_in_words(db: Session, beneficiary_id: int, service_day_id: int) -> str:
+    """ "Louane Dupont, jeudi 3 décembre 2026"."""
+    found = (
+        select(Beneficiary.first_name, Beneficiary.last_name, ServiceDay.day)
+        .join(ServiceDay, ServiceDay.id == service_day_id)
+        .where(Beneficiary.id == beneficiary_id)
+    )
+    first_name, last_name, day = db.execute(found).one()
+    return f"{first_name} {last_name}, {day_long(day)}"
 
 
 class PaymentFacts(NamedTuple):

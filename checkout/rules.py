@@ -1,5 +1,6 @@
 """Decisions of the checkout: values in, a value or a refusal out."""
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from cart.rules import Stage, Wait, stages_of, wait_of
 from catalog.rules.policies import Policies
 from checkout.errors import BasketRefused, CannotBeUnbooked, EmptyBasket, TotalChanged, TwoAmounts
 from shop.french import day_long, moment
-from shop.money import format_euros, parse_euros
+from shop.money import AmountTooLarge, format_euros, parse_euros
 from shop.words import gettext as _
 from shop.words import ngettext
 
+BEYOND_BOUNDS = sys.maxsize
+"""Cents that stand for what is too much to be read: above what any régie takes, whose bounds are then told."""
 ANOTHER_AMOUNT = "autre"
 """What is ticked for the amount that is typed."""
 
@@ -338,9 +341,12 @@ def amount_of_top_up(ticked: str, typed: str) -> int:
 
     Raises `AmountRefused`, or `TwoAmounts` when the amount that is ticked is not the one that is typed: neither is chosen.
     """
-    if ticked in ("", ANOTHER_AMOUNT):
-        return parse_euros(typed)
-    cents = parse_euros(ticked)
-    if typed and (typed_cents := parse_euros(typed)) != cents:
-        raise TwoAmounts(cents, typed_cents)
+    try:
+        if ticked in ("", ANOTHER_AMOUNT):
+            return parse_euros(typed)
+        cents = parse_euros(ticked)
+        if typed and (typed_cents := parse_euros(typed)) != cents:
+            raise TwoAmounts(cents, typed_cents)
+    except AmountTooLarge:
+        return BEYOND_BOUNDS
     return cents

@@ -119,11 +119,18 @@ def remove() -> Response | tuple[str, int]:
         with transaction() as db:
             removed = cart.operations.remove_lines(db, the_household_id(), lines, request_now())
             follow_who_eats(db, the_household_id(), request_now())
+            alone = queries.meal_in_words(db, *removed[0]) if len(removed) == 1 else None
     except PaymentUnderWay as refusal:
         return _basket_page(refusal), refusal.status
     if not removed:
         raise NotFound
-    flash(_("%(meals)s hors du panier.", meals=plural(removed, "repas")), "ok")
+    meals = plural(len(removed), "repas")
+    flash(
+        _("%(meals)s hors du panier : %(which)s.", meals=meals, which=alone)
+        if alone
+        else _("%(meals)s hors du panier.", meals=meals),
+        "ok",
+    )
     return redirect(url_for("checkout.basket"), 303)
 
 

@@ -4,7 +4,7 @@ import re
 from datetime import date
 
 from wtforms import StringField, ValidationError
-from wtforms.validators import InputRequired, Length
+from wtforms.validators import InputRequired
 
 from shop.clock import paris_day, request_now
 from shop.forms import Form
@@ -24,7 +24,7 @@ class CardForm(Form):
     number = StringField(
         _("Numéro de carte"),
         filters=[digits],
-        validators=[InputRequired(_("Écrivez le numéro de la carte.")), Length(max=40)],
+        validators=[InputRequired(_("Écrivez le numéro de la carte."))],
     )
     expiry = StringField(
         _("Date d’expiration (MM/AA)"),
@@ -34,7 +34,7 @@ class CardForm(Form):
 
     def validate_number(self, field: StringField) -> None:
         if not re.fullmatch(r"[0-9]{12,19}", field.data or ""):
-            raise ValidationError(_("Ce numéro de carte est incomplet ou contient autre chose que des chiffres."))
+            raise ValidationError(_("Un numéro de carte a de 12 à 19 chiffres : vérifiez celui-ci."))
 
     def validate_expiry(self, field: StringField) -> None:
         match = _EXPIRY.fullmatch((field.data or "").strip())

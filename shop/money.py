@@ -11,7 +11,7 @@ from shop.words import gettext as _
 LARGEST_AMOUNT_CENTS = 10_000_000
 
 # ASCII digits on purpose: `\d` would take "١٢" and Decimal would read it as 12.
-_AMOUNT = re.compile(r"([0-9]{1,7})(?:[.,]([0-9]+))?")
+_AMOUNT = re.compile(r"([0-9]{1,100})(?:[.,]([0-9]+))?")
 _SPACES = str.maketrans("", "", " \u00a0\u202f\u2009")
 
 
@@ -23,10 +23,18 @@ class AmountRefused(Refusal):
         self.typed = typed
 
 
+class AmountTooLarge(AmountRefused):
+    """It is an amount, and more than any that is asked for."""
+
+    def __init__(self, typed: str) -> None:
+        super().__init__(typed, _("Ce montant est trop grand."))
+
+
 def parse_euros(typed: str) -> int:
     """Cents for an amount as people type it ("15", "15,2", "15.20", "1 500,00 €"); never negative.
 
-    Raises `AmountRefused` for anything else: signs, exponents, other digits, more than two decimals.
+    Raises `AmountRefused` for anything else: signs, exponents, other digits, more than two decimals; `AmountTooLarge` for
+    what is too much.
     """
     text = typed.translate(_SPACES).removesuffix("€")
     match = _AMOUNT.fullmatch(text)
@@ -37,7 +45,7 @@ def parse_euros(typed: str) -> int:
         raise AmountRefused(typed, _("Un montant a deux chiffres au plus après la virgule, par exemple 15,20."))
     cents = int(euros) * 100 + int(decimals.ljust(2, "0") or 0)
     if cents > LARGEST_AMOUNT_CENTS:
-        raise AmountRefused(typed, _("Ce montant est trop grand."))
+        raise AmountTooLarge(typed)
     return cents
 
 

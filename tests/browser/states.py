@@ -1012,6 +1012,8 @@ def _refused_basket(window: Window) -> None:
 
 
 page("recharger", "/recharger", DUPONT)
+page("recharger-recharge-en-cours", "/recharger", PAYING)
+page("credits-recharge-en-cours", "/mes-credits", PAYING)
 page("recharger-sans-porte-monnaie", "/recharger", BEGINNER)
 
 

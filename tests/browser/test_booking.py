@@ -132,7 +132,7 @@ def test_every_monday_and_thursday_until_the_holidays(window: OpenWindow, shop: 
     parent.go("/panier")
     parent.page.get_by_text("Retirer un repas").first.click()
     parent.button(f"Retirer {name}, lundi 14 décembre 2026").click()
-    expect(parent.said("1 repas hors du panier.")).to_be_visible()
+    expect(parent.said("1 repas hors du panier : ")).to_be_visible()
     expect(parent.page.locator("[data-label='Quantité']")).to_have_text(str(len(days) - 1))
 
 

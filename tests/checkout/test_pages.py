@@ -8,16 +8,17 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from accounts.models import Beneficiary
+from cart.meals import meals_of_household
 from cart.models import Basket, BasketLine
 from catalog.models import ServiceDay
-from checkout.basket import days_in_words
+from checkout.basket import baskets, days_in_words
 from checkout.views import RELOAD_AFTER
 from orders.models import Order, Reservation
 from payments.gateways.base import GatewayDown, GatewayRefused
 from payments.gateways.sandbox import SandboxGateway
 from payments.models import Payment
 from shop.clock import PARIS, StoppedClock
-from shop.french import hour, month_name
+from shop.french import day_long, hour, month_name
 from shop.models import Outbox
 from tests.conftest import CountStatements, OpenSession, SendLetters, SignIn, Submit
 from tests.factory import Family, Town
@@ -389,6 +390,18 @@ def test_amounts_that_cannot_be(
     assert Picture(read) == before
 
 
+@pytest.mark.parametrize("ticked", ["autre", "20"])
+def test_an_amount_too_large_to_be_read_tells_the_bounds(
+    town: Town, client: FlaskClient, submit: Submit, family: Family, read: OpenSession, ticked: str
+) -> None:
+    before = Picture(read)
+    form = {"regie": town.regie_id, "montant": ticked, "montant_libre": "9" * 20}
+    answer = submit(client, "/recharger", form)
+    assert answer.status_code == 422
+    assert re.search(r"Choisissez un montant entre [0-9]+,00\u00a0€ et [0-9\u00a0]+,00\u00a0€\.", answer.text)
+    assert Picture(read) == before
+
+
 def test_the_form_that_was_wrong_comes_first(town: Town, client: FlaskClient, submit: Submit, family: Family) -> None:
     """With several régies, below the sentence that says what is wrong."""
     canteen = town.another_regie().canteen
@@ -631,6 +644,57 @@ def test_a_page_of_orders_beyond_the_last_is_the_last(
         html = client.get(f"/commandes?page={page}").text
         assert number in html
         assert "Aucune commande" not in html
+
+
+def test_what_was_taken_out_or_cancelled_is_named_when_it_is_one_meal(
+    town: Town, client: FlaskClient, submit: Submit, family: Family, days: list[date], basket_id: int, read: OpenSession
+) -> None:
+    with read() as db:
+        lines = list(
+            db.execute(
+                select(BasketLine.id, Beneficiary.first_name, Beneficiary.last_name, ServiceDay.day)
+                .join(Beneficiary, Beneficiary.id == BasketLine.beneficiary_id)
+                .join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)
+                .where(BasketLine.basket_id == basket_id)
+            )
+        )
+    line_id, first_name, last_name, day = lines[0]
+    html = submit(client, "/panier/retirer", {"ligne": line_id}, follow_redirects=True).text
+
+    assert f"1\u00a0repas hors du panier : {first_name} {last_name}, {day_long(day)}." in html
+    html = submit(client, "/panier/retirer", {"ligne": [line[0] for line in lines[1:]]}, follow_redirects=True).text
+    assert "3\u00a0repas hors du panier." in html
+    town.paid_order(family, town.aiguilhe.canteen, days[2:4])
+    with read() as db:
+        booked = list(
+            db.execute(
+                select(Reservation.id, Beneficiary.first_name, Beneficiary.last_name, ServiceDay.day)
+                .join(Beneficiary, Beneficiary.id == Reservation.beneficiary_id)
+                .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
+            )
+        )
+    meal_id, first_name, last_name, day = booked[0]
+    address = "/mes-reservations/annuler"
+    html = submit(client, address, {"repas": meal_id, "credit": 380}, follow_redirects=True).text
+    assert f"{first_name} {last_name}, {day_long(day)} : annulation faite, 3,80\u00a0€" in html
+    others = [row[0] for row in booked[1:]]
+    html = submit(client, address, {"repas": others, "credit": 380 * 3}, follow_redirects=True).text
+    assert "3\u00a0repas : annulation faite, 11,40\u00a0€" in html
+
+
+def test_tariffs_of_a_service_are_told_apart_in_the_basket(
+    family: Family, basket_id: int, read: OpenSession, clock: StoppedClock
+) -> None:
+    with read() as db:
+        meals = meals_of_household(db, family.household_id, clock.now())
+    (alike,) = baskets(meals, clock.now())
+    assert [product.name for product in alike.products] == ["Réservation de repas Restaurant scolaire"]
+    mixed = [meals[0]._replace(tariff_label="Hors commune"), *meals[1:]]
+    (apart,) = baskets(mixed, clock.now())
+    assert sorted(product.name for product in apart.products) == [
+        "Réservation de repas Restaurant scolaire, tarif «\u00a0Hors commune\u00a0»",
+        "Réservation de repas Restaurant scolaire, tarif «\u00a0Résident commune\u00a0»",
+    ]
 
 
 def test_nothing_ticked_stays_on_the_order(

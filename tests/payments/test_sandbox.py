@@ -187,13 +187,17 @@ def test_what_is_paid_cannot_be_closed(app: Flask, client: FlaskClient, submit: 
     assert seen_state(app, attempt) == "paid"
 
 
+TWELVE_TO_NINETEEN = "Un numéro de carte a de 12 à 19 chiffres\u00a0: vérifiez celui-ci.</p>"
+"""Alone in its place."""
+
+
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
         ({"number": "", "expiry": "12/29", "code": "123"}, "Écrivez le numéro de la carte."),
-        ({"number": "4242", "expiry": "12/29", "code": "123"}, "Ce numéro de carte est incomplet"),
-        ({"number": "x" * 500, "expiry": "12/29", "code": "123"}, "Ce numéro de carte est incomplet"),
-        ({"number": "٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢", "expiry": "12/29", "code": "123"}, "Ce numéro de carte est incomplet"),
+        ({"number": "4242", "expiry": "12/29", "code": "123"}, TWELVE_TO_NINETEEN),
+        ({"number": "x" * 500, "expiry": "12/29", "code": "123"}, TWELVE_TO_NINETEEN),
+        ({"number": "٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢", "expiry": "12/29", "code": "123"}, TWELVE_TO_NINETEEN),
         ({"number": SUCCEEDS, "expiry": "10/26", "code": "123"}, "Cette carte est expirée."),
         ({"number": SUCCEEDS, "expiry": "13/29", "code": "123"}, "sous la forme MM/AA"),
         ({"number": SUCCEEDS, "expiry": "12/29", "code": "12"}, "fait de 3 chiffres"),

@@ -53,7 +53,8 @@ def test_an_amount_as_people_type_it(typed: str, cents: int) -> None:
         ("12\n", "Écrivez un montant"),
         ("100000,01", "trop grand"),
         ("9999999", "trop grand"),
-        ("99999999999999999999", "Écrivez un montant"),
+        ("99999999999999999999", "trop grand"),
+        ("9" * 101, "Écrivez un montant"),
     ],
 )
 def test_what_is_no_amount_is_refused_with_a_sentence(typed: str, says: str) -> None:
