@@ -58,7 +58,7 @@ def sign_up(parent: Window, email: str, name: str) -> None:
     for first_name, birth in (("Lison", "2018-05-10"), ("Marius", "2013-07-12")):
         if first_name != "Lison":
             parent.button("Ajouter un bénéficiaire").click()
-            expect(parent.link("Modifier Lison")).to_be_visible()
+            expect(parent.link(f"Modifier Lison {name}")).to_be_visible()
         row = parent.page.get_by_role("group", name="Bénéficiaire 1")
         expect(parent.text_box("Nom", row)).to_have_value(name)
         parent.text_box("Prénom", row).fill(first_name)
