@@ -35,7 +35,7 @@ def test_they_stand_on_their_days_with_their_price_due_or_paid(
     with statements() as seen:
         page = as_typed(client.get(RESERVATIONS).text)
     assert seen.count == before.count
-    assert page.count(WORDS) == 2, "what was struck off never was"
+    assert page.count(WORDS) == 3, "what was struck off stays visible, with its history"
     assert "3,80\u00a0€, payé" in page
     assert "3,80\u00a0€, montant dû" in page
     assert page.count('<span class="meal-do">Régler</span>') == 1
@@ -44,7 +44,7 @@ def test_they_stand_on_their_days_with_their_price_due_or_paid(
     one = as_typed(client.get(f"{RESERVATIONS}?enfant={noon.family.beneficiary_ids[1]}").text)
     assert one.count(WORDS) == 1
     week = as_typed(client.get(f"{RESERVATIONS}?semaine=2026-W47").text)
-    assert week.count(WORDS) == 2
+    assert week.count(WORDS) == 3
     year = as_typed(client.get(f"{RESERVATIONS}?annee=2026").text)
     assert year.count("sans réservation : 1") == 2
     words = as_typed(year).replace("\u00a0", " ")
@@ -96,4 +96,6 @@ def test_the_childs_other_home_reads_that_it_was_eaten_and_nothing_of_the_money(
     noon.note()
     sign_in(client, other)
     assert client.get(booking(noon)).text.count("Mangé sans réservation</span>") == 1
-    assert WORDS not in client.get(RESERVATIONS).text
+    page = as_typed(client.get(RESERVATIONS).text)
+    assert "Sans réservation, chez l’autre parent" in page
+    assert not re.search("3,80|montant dû|payé", page)
