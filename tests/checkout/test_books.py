@@ -304,7 +304,8 @@ PLANTS: dict[str, list[str]] = {
     "e-mails de confirmation en trop": [
         (
             "INSERT INTO outbox (id, key, kind, recipient, facts, created_at, due_at, tries)"
-            " SELECT 999, 'order_paid:999', kind, recipient, facts, created_at, due_at, tries FROM outbox LIMIT 1"
+            " SELECT 999, 'order_paid:999', kind, recipient, facts, created_at, due_at, tries FROM outbox"
+            " WHERE kind = 'order_paid' LIMIT 1"
         ),
     ],
 }
