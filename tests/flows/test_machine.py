@@ -1206,7 +1206,7 @@ def test_any_walk_keeps_the_books(app: Flask, cleaner: Cleaner) -> None:
     run_state_machine_as_test(
         Here,
         settings=settings(
-            max_examples=int(os.environ.get("WALKS", "90" if sqlite else "32")),
+            max_examples=int(os.environ.get("WALKS", "90" if sqlite else "14")),
             stateful_step_count=int(os.environ.get("WALK_STEPS", "30" if sqlite else "25")),
             deadline=None,
             database=None,
