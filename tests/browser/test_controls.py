@@ -68,7 +68,10 @@ def test_what_a_page_must_not_do_is_noticed(unwatched: Window, script: str, expe
     unwatched.go("/contact")
     assert unwatched.trouble == []
     unwatched.evaluate(f"() => {{ {script} }}")
-    unwatched.page.wait_for_timeout(200)
+    for _moment in range(50):
+        if unwatched.trouble:
+            break
+        unwatched.page.wait_for_timeout(100)
     assert any(expected in sentence for sentence in unwatched.trouble), unwatched.trouble
 
 
