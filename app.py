@@ -6,7 +6,6 @@
 import logging
 import os
 from datetime import timedelta
-from wsgiref.headers import Headers
 
 import structlog
 from flask import Blueprint, Flask
@@ -82,7 +81,7 @@ from shop.jobs import Recurring
 from shop.limits import init_limits
 from shop.outbox import Pigeonhole, SmtpPostman, send_letters
 from shop.redaction import without_rows
-from shop.web import Shop, file_headers, init_web
+from shop.web import Shop, init_web, with_headers
 
 STATIC = ROOT / "static"
 
@@ -97,7 +96,8 @@ def create_app(config: Config | None = None, clock: Clock | None = None) -> Flas
     _hand_down(app, config)
     init_web(app)
     init_access(app, accounts.queries.visitor_finder(*checkout.queries.header_columns()))
-    _serve_files(app, config)
+    _serve_files(app)
+    app.wsgi_app = with_headers(app)  # type: ignore[method-assign, assignment]
     return app
 
 
@@ -213,18 +213,8 @@ def _hand_down(app: Flask, config: Config) -> None:
     app.extensions["shop.invitations"] = homes.queries.invitations_to
 
 
-def _serve_files(app: Flask, config: Config) -> None:
+def _serve_files(app: Flask) -> None:
     """Style sheets, scripts and icons, served under a name that changes with their content and may be kept for good."""
-
-    def add_headers(headers: Headers, _path: str, _url: str) -> None:
-        for name, value in file_headers(config).items():
-            headers[name] = value
-
     app.wsgi_app = WhiteNoise(  # type: ignore[method-assign]
-        app.wsgi_app,
-        root=str(STATIC),
-        prefix="static/",
-        max_age=365 * 86400,
-        allow_all_origins=False,
-        add_headers_function=add_headers,
+        app.wsgi_app, root=str(STATIC), prefix="static/", max_age=365 * 86400, allow_all_origins=False
     )

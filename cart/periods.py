@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 from cart.rules import monday_of, month_after, month_before
 from shop.french import day_plain, month_name
@@ -51,6 +52,7 @@ def usual_periods(today: date) -> list[Period]:
     return [this] if soon == this else [this, soon]
 
 
+@lru_cache(maxsize=256)
 def month(day: date, today: date) -> Period:
     """The month of a day."""
     first = day.replace(day=1)

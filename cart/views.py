@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, cast
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from accounts.queries import owns_beneficiaries
@@ -205,6 +206,7 @@ def _page(
     left_out: Sequence[str] = (),
     joined: str | None = None,
 ) -> str:
+    form = request.form if request.method == "POST" else MultiDict[str, str]()
     heads = grid.columns(choice.children, choice.terms.family.pupils)
     weeks = grid.weeks(
         choice.period,
@@ -236,10 +238,10 @@ def _page(
         holidays_end=choice.holidays_end,
         year_end=choice.year_end,
         left_out=[of_service(words, choice.place.kind) for words in left_out],
-        chosen_children=request.form.getlist("enfants"),
-        chosen_weekdays=request.form.getlist("jours"),
-        chosen_weeks=request.form.get("semaines", ""),
-        bulk=bool(request.form.get("cocher")),
+        chosen_children=form.getlist("enfants"),
+        chosen_weekdays=form.getlist("jours"),
+        chosen_weeks=form.get("semaines", ""),
+        bulk=bool(form.get("cocher")),
         carried=carried,
         meals=len(free),
         cents=sum(costs.values()),

@@ -192,7 +192,7 @@ def init_access(app: Flask, find: FindVisitor) -> None:
     manager = LoginManager()
     manager.session_protection = None
     manager.anonymous_user = Nobody
-    manager.init_app(app)
+    manager.init_app(app, add_context_processor=False)
 
     @manager.user_loader  # type: ignore[untyped-decorator]
     def load(token: str) -> Visitor | None:

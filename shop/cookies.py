@@ -4,12 +4,14 @@ Both libraries make a signer for every cookie and token they read or write, whic
 """
 
 import hashlib
+import hmac
+import time
 from functools import lru_cache
 
-from flask import Flask, Response, current_app, g, session
+from flask import Flask, Response, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
-from flask_wtf.csrf import generate_csrf
-from itsdangerous import TimestampSigner, URLSafeTimedSerializer
+from flask_wtf.csrf import CSRFProtect, generate_csrf
+from itsdangerous import BadData, TimestampSigner, URLSafeTimedSerializer
 
 
 class _Signer(TimestampSigner):
@@ -55,7 +57,44 @@ class Cookies(SecureCookieSessionInterface):
 
 def csrf_token() -> str:
     """The token that a form carries, as Flask-WTF makes it and reads it back."""
-    if "csrf_token" not in g and "csrf_token" in session:
-        g.csrf_token = _token_signer(current_app.config["SECRET_KEY"]).dumps(session["csrf_token"])
-    token: str = generate_csrf()
+    if "csrf_token" not in g:
+        secret = session.get("csrf_token")
+        g.csrf_token = generate_csrf() if secret is None else _token(_key(), secret, int(time.time()) // 60)
+    token: str = g.csrf_token
     return token
+
+
+@lru_cache(maxsize=4096)
+def _token(key: str, secret: str, _minute: int) -> str:
+    """The token of a browser, the same for a minute: it is dated when it is first asked for."""
+    return str(_token_signer(key).dumps(secret))
+
+
+def _key() -> str:
+    key: str = current_app.config["SECRET_KEY"]
+    return key
+
+
+class Csrf(CSRFProtect):  # type: ignore[misc]
+    """Flask-WTF's protection. A token that is good is seen to be so at once; what is not is the library's to judge."""
+
+    def protect(self, apply_exemptions: bool = False) -> None:
+        """Let pass what only reads, and a form that bears this browser's token."""
+        if request.method not in current_app.config["WTF_CSRF_METHODS"]:
+            return
+        exempt = apply_exemptions and self._is_exempt()
+        if not exempt and _is_good(request.form.get("csrf_token")):
+            g.csrf_valid = True
+        else:
+            super().protect(apply_exemptions)
+
+
+def _is_good(token: str | None) -> bool:
+    secret = session.get("csrf_token")
+    if not token or not isinstance(secret, str):
+        return False
+    try:
+        shown = _token_signer(_key()).loads(token, max_age=current_app.config["WTF_CSRF_TIME_LIMIT"])
+    except BadData:
+        return False
+    return isinstance(shown, str) and hmac.compare_digest(secret.encode(), shown.encode())

@@ -1,13 +1,13 @@
 """What every page shares: headers, errors, what templates may count on, and where links in letters point."""
 
 import secrets
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask, Response, current_app, has_request_context, render_template, request
-from flask_wtf.csrf import CSRFError, CSRFProtect
+from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -16,14 +16,17 @@ from werkzeug.routing import IntegerConverter, Map, UnicodeConverter, Validation
 from shop import french
 from shop.access import ask_nobody_who_it_is, find_visitor, way_back
 from shop.config import ROOT, Config
-from shop.cookies import Cookies, csrf_token
+from shop.cookies import Cookies, Csrf, csrf_token
 from shop.database import is_contention, is_unreachable, let_go_of_rows, retried
 from shop.errors import Busy, Refusal, TooMany
 from shop.templating import FoldingEnvironment, init_templates
 from shop.words import gettext as _
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
 log = structlog.get_logger(__name__)
-csrf = CSRFProtect()
+csrf = Csrf()
 
 MAX_UPLOAD_BYTES = 1024 * 1024
 MAX_FORM_PARTS = 5000
@@ -124,28 +127,23 @@ def content_security_policy(app: Flask) -> str:
     )
 
 
-def _add_headers(app: Flask) -> Callable[[Response], Response]:
+def with_headers(app: Flask) -> "Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]":
+    """The application as it is served, each answer with the headers of the house that it does not have already: style sheets
+    too, which are served without passing through Flask."""
     config: Config = app.extensions["shop.config"]
-    usual = [
-        (name.lower(), name, value)
-        for name, value in (
-            *file_headers(config).items(),
-            ("Content-Security-Policy", content_security_policy(app)),
-            ("Cache-Control", "no-store"),
-        )
-    ]
+    usual = HEADERS | (TRANSPORT if config.secure_cookies else {})
+    usual |= {"Content-Security-Policy": content_security_policy(app), "Cache-Control": "no-store"}
+    named = [(name.lower(), (name, value)) for name, value in usual.items()]
+    inner = app.wsgi_app
 
-    def add(response: Response) -> Response:
-        there = {name.lower() for name, _value in response.headers}
-        response.headers.extend([(name, value) for lower, name, value in usual if lower not in there])
-        return response
+    def serve(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *failure: Any) -> Callable[[bytes], object]:
+            there = {name.lower() for name, _value in headers}
+            return start_response(status, [*headers, *(pair for name, pair in named if name not in there)], *failure)
 
-    return add
+        return inner(environ, start)
 
-
-def file_headers(config: Config) -> dict[str, str]:
-    """The headers of style sheets, scripts and icons, which are served without passing through the application."""
-    return HEADERS | (TRANSPORT if config.secure_cookies else {})
+    return serve
 
 
 def error_page(
@@ -236,7 +234,7 @@ def _on_crash(error: Exception) -> Response:
 
 
 def init_web(app: Flask) -> None:
-    """Headers, error pages, CSRF, and what templates may count on."""
+    """Error pages, CSRF, and what templates may count on."""
     config: Config = app.extensions["shop.config"]
     app.config.update(
         SECRET_KEY=config.secret_key,
@@ -260,7 +258,6 @@ def init_web(app: Flask) -> None:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     app.teardown_appcontext(let_go_of_rows)
     csrf.init_app(app)
-    app.after_request(_add_headers(app))
     app.register_error_handler(CSRFError, _on_csrf_error)
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(Refusal, _on_refusal)
