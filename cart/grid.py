@@ -13,6 +13,7 @@ from cart.rules import (
     CellState,
     Child,
     Day,
+    DayState,
     Meal,
     Right,
     Taken,
@@ -41,9 +42,14 @@ WEEKDAYS = (
 )
 
 
+ISO_DAY, LONG_DAY = "\x02", "\x03"
+"""What stands in a box for its day, as an ISO date and in words, until the page writes the row: most days of a family look
+alike, and are then written once. No name holds such a character."""
+
+
 class Box(NamedTuple):
-    """One child on one day. What is not free to be ticked has a state and nothing else; or, where one may wait for a place,
-    its code and name."""
+    """One child on a day that is still to be written into it. What is not free to be ticked has a state and nothing else; or,
+    where one may wait for a place, its code and name."""
 
     state: CellState
     code: str = ""
@@ -82,11 +88,16 @@ class DayWords(NamedTuple):
     """Whether it can be booked because other families have given meals back."""
 
 
+Boxes = tuple[Box, ...]
+"""What a day looks like: a box for each child, or none where nothing is served."""
+
+
 class DayRow(NamedTuple):
     """One day."""
 
     words: DayWords
-    boxes: list[Box]
+    look: int
+    """The number of its boxes among the calendar's `looks`."""
 
 
 class Week(NamedTuple):
@@ -97,6 +108,13 @@ class Week(NamedTuple):
     words: str
     rows: list[DayRow]
     has_free: bool
+
+
+class Calendar(NamedTuple):
+    """The weeks of a period, and what their days look like."""
+
+    weeks: list[Week]
+    looks: list[Boxes]
 
 
 class Column(NamedTuple):
@@ -127,7 +145,7 @@ def columns(children: Mapping[int, Child], pupils: Container[int]) -> list[Colum
     return result
 
 
-def weeks(
+def calendar(
     period: Period,
     days: Mapping[date, Day],
     children: Mapping[int, Child],
@@ -137,13 +155,18 @@ def weeks(
     terms: Terms,
     now: datetime,
     today: date,
-) -> list[Week]:
+) -> Calendar:
     """The weeks of the period from today on. Days on which nothing was ever meant to be served do not appear."""
     eaters = [
         (head, child, right_on(child, period.first) if _keeps_its_right(child, period) else None)
         for head, child in zip(heads, children.values(), strict=True)
     ]
-    result: list[Week] = []
+    alike = all(always is not None and always.grid is None and always.plans is None for _head, _child, always in eaters)
+    # Days of which nothing but their state is to be said.
+    told = {meal.day for meal in (*taken, *ticked)}
+    looks: dict[Boxes, int] = {(): 0}
+    plain: dict[DayState, int] = {}
+    weeks: list[Week] = []
     shown: date | None = None
     for day in days.values():
         if day.day < today or not period.first <= day.day <= period.last:
@@ -151,20 +174,38 @@ def weeks(
         monday = monday_of(day.day)
         if monday != shown:
             shown = monday
-            result.append(_week(monday, period))
-        stage = stage_of(day, now)
-        limits = {"late": day.late_deadline_at, "freed": day.freed_deadline_at}
-        # Where booking is over, a limit that is past helps nobody.
-        limit = None if stage == "over" else limits.get(stage) or day.book_deadline_at
-        freed = day.freed if stage == "freed" else 0
-        words = _words(
-            day.day, day.is_open, day.closed_reason, day.menu, limit, stage == "late", freed, period.kind == "mois"
-        )
-        boxes = _boxes(day, words, eaters, taken, ticked, terms, now) if day.is_open else []
-        result[-1].rows.append(DayRow(words, boxes))
-    return [
-        week._replace(has_free=any(box.state == "free" for row in week.rows for box in row.boxes)) for week in result
-    ]
+            weeks.append(_week(monday, period))
+        look, state = 0, day_state(day, now)
+        if day.is_open:
+            is_plain = alike and day.day not in told and state in PLAIN
+            found = plain.get(state) if is_plain else None
+            if found is None:
+                boxes = _boxes(day, state, eaters, taken, ticked, terms, now)
+                found = looks.setdefault(boxes, len(looks))
+                if is_plain:
+                    plain[state] = found
+            look = found
+        weeks[-1].rows.append(DayRow(_day_words(day, period, now), look))
+    free = {number for boxes, number in looks.items() if any(box.state == "free" for box in boxes)}
+    return Calendar(
+        [week._replace(has_free=any(row.look in free for row in week.rows)) for week in weeks],
+        list(looks),
+    )
+
+
+PLAIN: tuple[DayState, ...] = ("free", "late")
+"""States in which a day looks the same for all children who may be booked."""
+
+
+def _day_words(day: Day, period: Period, now: datetime) -> DayWords:
+    stage = stage_of(day, now)
+    limits = {"late": day.late_deadline_at, "freed": day.freed_deadline_at}
+    # Where booking is over, a limit that is past helps nobody.
+    limit = None if stage == "over" else limits.get(stage) or day.book_deadline_at
+    freed = day.freed if stage == "freed" else 0
+    return _words(
+        day.day, day.is_open, day.closed_reason, day.menu, limit, stage == "late", freed, period.kind == "mois"
+    )
 
 
 def _keeps_its_right(child: Child, period: Period) -> bool:
@@ -219,22 +260,21 @@ def _limit_words(at: str, late: bool, freed: int) -> str:
 
 def _boxes(
     day: Day,
-    words: DayWords,
+    of_day: DayState,
     eaters: Sequence[tuple[Column, Child, Right | None]],
     taken: Mapping[Meal, Taken],
     ticked: Collection[Meal],
     terms: Terms,
     now: datetime,
-) -> list[Box]:
+) -> Boxes:
     boxes: list[Box] = []
-    of_day = day_state(day, now)
     for head, child, always in eaters:
         right = always or right_on(child, day.day)
         meal = Meal(child.id, day.day)
         state = cell_state(of_day, without_right(right, day.day), taken.get(meal))
         if state not in BOOKABLE or right is None:
             waits = may_wait(state, right is not None, day.book_deadline_at, now)
-            boxes.append(Box(state, f"{child.id}.{words.iso}", f"{head.name}, {words.long}") if waits else SHUT[state])
+            boxes.append(Box(state, f"{child.id}.{ISO_DAY}", f"{head.name}, {LONG_DAY}") if waits else SHUT[state])
             continue
         cents: int | str = right.cents
         price, others, name = None if head.cents is not None else format_euros(right.cents), 0, head.name
@@ -249,16 +289,16 @@ def _boxes(
         boxes.append(
             Box(
                 "free",
-                f"{child.id}.{words.iso}",
-                f"{name}, {words.long}",
-                f"p{child.id} l{words.iso}",
+                f"{child.id}.{ISO_DAY}",
+                f"{name}, {LONG_DAY}",
+                f"p{child.id} l{ISO_DAY}",
                 cents,
                 meal in ticked,
                 price,
                 others,
             )
         )
-    return boxes
+    return tuple(boxes)
 
 
 def _computed(

@@ -208,7 +208,7 @@ def _page(
 ) -> str:
     form = request.form if request.method == "POST" else MultiDict[str, str]()
     heads = grid.columns(choice.children, choice.terms.family.pupils)
-    weeks = grid.weeks(
+    calendar = grid.calendar(
         choice.period,
         choice.days,
         choice.children,
@@ -219,20 +219,23 @@ def _page(
         choice.now,
         choice.today,
     )
-    shown = {box.code for week in weeks for row in week.rows for box in row.boxes if box.state == "free"}
+    shown = {row.words.iso: row.words for week in calendar.weeks for row in week.rows}
     free = sorted((meal for meal in choice.ticked if choice.is_free(meal)), key=lambda meal: (meal.day, meal[0]))
     eating = who_eats({*free, *had(choice.taken)})
     costs = {meal: choice.cents(meal, eating) for meal in free}
     carried = [
         (meal.code, f"{choice.children[meal[0]].name}, {day_long(meal.day)}", costs[meal])
         for meal in free
-        if meal.code not in shown
+        if meal.day.isoformat() not in shown
     ]
     return render_template(
         "cart/book.html",
         place=choice.place,
         period=choice.period,
-        weeks=weeks,
+        weeks=calendar.weeks,
+        looks=calendar.looks,
+        iso_day=grid.ISO_DAY,
+        long_day=grid.LONG_DAY,
         columns=heads,
         weekdays=[(number, words) for number, words in grid.WEEKDAYS if str(number) in choice.place.weekdays],
         holidays_end=choice.holidays_end,
@@ -262,8 +265,8 @@ def _page(
         papers=choice.papers,
         ended=choice.ended,
         by_who_eats=any(asks_who_eats(right.grid) for child in choice.children.values() for right in child.rights),
-        late=any(words.late for week in weeks for words, _boxes in week.rows),
-        freed=any(words.freed for week in weeks for words, _boxes in week.rows),
+        late=any(words.late for words in shown.values()),
+        freed=any(words.freed for words in shown.values()),
         freed_then_late=choice.terms.policies.late is not None,
     )
 

@@ -5,13 +5,14 @@ Both libraries make a signer for every cookie and token they read or write, whic
 
 import hashlib
 import hmac
-import time
 from functools import lru_cache
 
 from flask import Flask, Response, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_wtf.csrf import CSRFProtect, generate_csrf
 from itsdangerous import BadData, TimestampSigner, URLSafeTimedSerializer
+
+from shop.clock import request_now
 
 
 class _Signer(TimestampSigner):
@@ -59,7 +60,9 @@ def csrf_token() -> str:
     """The token that a form carries, as Flask-WTF makes it and reads it back."""
     if "csrf_token" not in g:
         secret = session.get("csrf_token")
-        g.csrf_token = generate_csrf() if secret is None else _token(_key(), secret, int(time.time()) // 60)
+        g.csrf_token = (
+            generate_csrf() if secret is None else _token(_key(), secret, int(request_now().timestamp()) // 60)
+        )
     token: str = g.csrf_token
     return token
 

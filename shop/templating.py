@@ -5,7 +5,6 @@ replaces such a call by its result while it compiles the template, so that it co
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
@@ -17,7 +16,7 @@ from jinja2 import StrictUndefined, Template, nodes
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.runtime import Macro
 from jinja2.visitor import NodeTransformer
-from markupsafe import Markup, escape
+from markupsafe import Markup, _escape_inner, escape  # type: ignore[attr-defined]
 
 from shop.words import gettext, ngettext
 
@@ -43,14 +42,11 @@ class _Folding(NodeTransformer):
         return nodes.Const(self.functions[name](*values, **named), lineno=node.lineno)
 
 
-_SPECIAL = re.compile("[&<>\"']")
-
-
 def written(value: Any) -> str:
-    """How a value is written into a page: as `markupsafe.escape` does it, at a fifth of its cost for words and numbers."""
+    """How a value is written into a page: as `markupsafe.escape` does it, at a tenth of its cost for words and numbers."""
     kind = type(value)
     if kind is str:
-        return escape(value) if _SPECIAL.search(value) else value
+        return _escape_inner(value)  # what `escape` calls, before it wraps the words into a `Markup`
     if kind is Markup:
         return value  # type: ignore[no-any-return]
     return str(value) if kind is int else escape(value)
@@ -60,11 +56,25 @@ class _Writer(CodeGenerator):
     """Compiles templates so that values are escaped by `written`, and functions of ours called without a detour."""
 
     environment: "FoldingEnvironment"
+    macros: frozenset[str] = frozenset()
+    """The macros that the template imports."""
+
+    def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:  # noqa: N802
+        imported = [name for found in node.find_all(nodes.FromImport) for name in found.names]
+        self.macros = frozenset(name[1] if isinstance(name, tuple) else name for name in imported)
+        super().visit_Template(node, frame)
 
     def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:  # noqa: N802
-        if isinstance(node.node, nodes.Name) and node.node.name in self.environment.direct and self.escapes(frame):
-            self.write(f"environment.call({node.node.name!r}")
+        name = node.node.name if isinstance(node.node, nodes.Name) and self.escapes(frame) else ""
+        if name in self.environment.direct:
+            self.write(f"environment.call({name!r}")
             self.signature(node, frame)
+            self.write(")")
+        elif name in self.macros:
+            # What the context's own `call` comes to for a macro, which it looks for in many ways first.
+            self.visit(node.node, frame)
+            self.write("(context.eval_ctx")
+            self.signature(node, frame, {"caller": "caller"} if forward_caller else None)
             self.write(")")
         else:
             super().visit_Call(node, frame, forward_caller=forward_caller)
@@ -129,6 +139,14 @@ def _words(message: str, /, **facts: object) -> Markup:
     return Markup(words % {key: written(value) for key, value in facts.items()} if facts else words)  # noqa: S704
 
 
+def filled(piece: str, *marks_and_words: str) -> Markup:
+    """A piece of a page that was written with marks in it, with words in their place: mark, words, mark, words…"""
+    text = str(piece)
+    for mark, words in zip(marks_and_words[::2], marks_and_words[1::2], strict=True):
+        text = text.replace(mark, written(words))
+    return Markup(text)  # noqa: S704
+
+
 def init_templates(app: Flask, static: Path) -> None:
     """Give the templates their words, icons and addresses of static files."""
 
@@ -167,7 +185,7 @@ def init_templates(app: Flask, static: Path) -> None:
     if not isinstance(environment, FoldingEnvironment):
         raise TypeError("the application's jinja_environment is FoldingEnvironment")
     environment.folded = {"_": _words, "icon": icon, "static_url": static_url}
-    environment.direct = {**environment.folded, "url_for": url_for, "once": once}
+    environment.direct = {**environment.folded, "url_for": url_for, "once": once, "filled": filled}
     environment.undefined = StrictUndefined
     environment.trim_blocks = True
     environment.lstrip_blocks = True
@@ -178,4 +196,4 @@ def init_templates(app: Flask, static: Path) -> None:
     )
     environment.policies["ext.i18n.trimmed"] = True
     globals_: dict[str, Any] = {"icon": icon, "static_url": static_url, "url_for": url_for, "once": once}
-    environment.globals.update(globals_)
+    environment.globals.update(globals_, filled=filled)

@@ -213,6 +213,8 @@ def test_files_bear_the_headers_too(make_app: MakeApp) -> None:
     answer.close()
     assert answer.status_code == 200
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers.getlist("Cache-Control") == ["max-age=31536000, public"]
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
     assert answer.headers["Strict-Transport-Security"].startswith("max-age=31536000")
 
 

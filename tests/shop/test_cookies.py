@@ -1,9 +1,12 @@
 """Cookies and tokens: what the libraries make themselves, only quicker."""
 
+from datetime import timedelta
+
 from flask import Flask, g, session
 from flask.sessions import SecureCookieSessionInterface
 from flask_wtf.csrf import generate_csrf, validate_csrf
 
+from shop.clock import StoppedClock
 from shop.cookies import Cookies, csrf_token
 
 FACTS = {"_user_id": "a key", "seen": 1_795_000_000, "_flashes": [("ok", "Réservé")]}
@@ -50,3 +53,20 @@ def test_a_page_that_changes_nothing_sends_no_cookie(app: Flask) -> None:
     assert "Set-Cookie" in first.headers
     assert "Set-Cookie" not in again.headers
     assert (first.headers["Vary"], again.headers["Vary"]) == ("Cookie", "Cookie")
+
+
+def test_a_token_is_renewed_with_the_minute(app: Flask, clock: StoppedClock) -> None:
+    def token(secret: str) -> str:
+        with app.test_request_context():
+            session["csrf_token"] = secret
+            return csrf_token()
+
+    first = token("one")
+    assert token("one") is first, "made once"
+    assert token("another") != first
+    clock.moment += timedelta(minutes=1)
+    later = token("one")
+    assert later is not first
+    with app.test_request_context():
+        session["csrf_token"] = "one"
+        validate_csrf(later)

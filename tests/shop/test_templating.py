@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup, escape
 
-from shop.templating import written
+from shop.templating import filled, written
 
 
 def shown(app: Flask, source: str, **facts: object) -> str:
@@ -50,3 +50,19 @@ def test_what_a_macro_writes_once_is_told_apart_by_its_arguments(app: Flask) -> 
 def test_an_address_that_does_not_exist_is_an_error(app: Flask) -> None:
     with pytest.raises(Exception, match=r"no\.such"):
         shown(app, "{{ url_for('no.such') }}")
+
+
+def test_an_imported_macro_escapes_and_takes_what_is_written_between(app: Flask) -> None:
+    source = (
+        "{% from 'components/badge.html' import badge %}{% from 'components/page.html' import alert %}"
+        "{{ badge(word) }}{% call alert('note', title=word) %}{{ word }}<br>{% endcall %}"
+    )
+    page = shown(app, source, word="<b>")
+    assert (page.count("&lt;b&gt;"), page.count("<b>"), page.count("<br>")) == (3, 0, 1)
+
+
+def test_words_are_put_where_marks_stand_and_escaped() -> None:
+    piece = Markup("<i>\x02 & \x03</i>")
+    assert filled(piece, "\x02", "l'été", "\x03", "<b>") == Markup("<i>l&#39;été & &lt;b&gt;</i>")
+    with pytest.raises(ValueError, match="shorter"):
+        filled(piece, "\x02")
