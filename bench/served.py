@@ -87,23 +87,33 @@ class Server:
 
 
 def cpu_seconds(roots: Sequence[int]) -> float:
-    """User and system time of these processes, of all that descend from them, and of those that have ended."""
+    """CPU time of these processes, of all that descend from them, and of those that have ended."""
     children: dict[int, list[int]] = defaultdict(list)
-    ticks: dict[int, int] = {}
+    spent: dict[int, float] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
                 facts = (folder / "stat").read_text().rpartition(")")[2].split()
+                alive = _nanoseconds(folder)
             except OSError:
                 continue
             children[int(facts[1])].append(int(folder.name))
-            ticks[int(folder.name)] = sum(int(fact) for fact in facts[11:15])
-    total, waiting = 0, list(roots)
+            own, ended = (sum(map(int, facts[place : place + 2])) / TICKS_A_SECOND for place in (11, 13))
+            spent[int(folder.name)] = ended + (own if alive is None else alive / 1e9)
+    total, waiting = 0.0, list(roots)
     while waiting:
         pid = waiting.pop()
-        total += ticks.get(pid, 0)
+        total += spent.get(pid, 0.0)
         waiting.extend(children[pid])
-    return total / TICKS_A_SECOND
+    return total
+
+
+def _nanoseconds(process: Path) -> int | None:
+    """What the threads of a process have spent, where the kernel tells it: its other clock counts hundredths of a second."""
+    try:
+        return sum(int(thread.read_text().split()[0]) for thread in process.glob("task/*/schedstat"))
+    except (FileNotFoundError, IndexError):
+        return None
 
 
 def database_pid(url: str) -> int | None:

@@ -214,13 +214,17 @@ def _keeps_its_right(child: Child, period: Period) -> bool:
 
 
 def _week(monday: date, period: Period) -> Week:
-    first, last = max(monday, period.first), min(monday + timedelta(days=6), period.last)
+    words = _week_words(max(monday, period.first), min(monday + timedelta(days=6), period.last))
+    return Week(monday.isoformat(), monday.isocalendar().week, words, [], False)
+
+
+@lru_cache(maxsize=1024)
+def _week_words(first: date, last: date) -> str:
     end = day_plain(last).rsplit(" ", 1)[0]
     start = day_plain(first).rsplit(" ", 1)[0]
     if first.month == last.month:
         start = start.split(" ")[0]
-    words = end if first == last else _("du %(first)s au %(last)s", first=start, last=end)
-    return Week(monday.isoformat(), monday.isocalendar().week, words, [], False)
+    return end if first == last else _("du %(first)s au %(last)s", first=start, last=end)
 
 
 @lru_cache(maxsize=8192)

@@ -5,12 +5,14 @@ Both libraries make a signer for every cookie and token they read or write, whic
 
 import hashlib
 import hmac
+from copy import deepcopy
 from functools import lru_cache
+from typing import Any
 
-from flask import Flask, Response, current_app, g, request, session
-from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from flask import Flask, Request, Response, current_app, g, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from flask_wtf.csrf import CSRFProtect, generate_csrf
-from itsdangerous import BadData, TimestampSigner, URLSafeTimedSerializer
+from itsdangerous import BadData, BadSignature, TimestampSigner, URLSafeTimedSerializer
 
 from shop.clock import request_now
 
@@ -48,12 +50,38 @@ class Cookies(SecureCookieSessionInterface):
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
         return _cookie_signer(*app.config["SECRET_KEY_FALLBACKS"], app.config["SECRET_KEY"])
 
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession:
+        """What the browser's cookie holds, if it is ours and not too old."""
+        cookie = request.cookies.get(self.get_cookie_name(app))
+        if not cookie:
+            return self.session_class()
+        keys = (*app.config["SECRET_KEY_FALLBACKS"], app.config["SECRET_KEY"])
+        opened = _opened(keys, cookie, int(app.permanent_session_lifetime.total_seconds()), _this_minute())
+        if opened is None:
+            return self.session_class()
+        facts, simple = opened
+        return self.session_class(facts.copy() if simple else deepcopy(facts))
+
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Write the cookie where the page has changed it (`SESSION_REFRESH_EACH_REQUEST` is off)."""
         if session.modified:
             super().save_session(app, session, response)
         elif session.accessed:
             response.headers.add("Vary", "Cookie")
+
+
+@lru_cache(maxsize=4096)
+def _opened(keys: tuple[str, ...], cookie: str, max_age: int, _minute: int) -> tuple[dict[str, Any], bool] | None:
+    """What a cookie holds, and whether a copy of that is as good as a new one; its signature is computed once a minute."""
+    try:
+        facts: dict[str, Any] = _cookie_signer(*keys).loads(cookie, max_age=max_age)
+    except BadSignature:
+        return None
+    return facts, all(isinstance(value, str | int) for value in facts.values())
+
+
+def _this_minute() -> int:
+    return int(request_now().timestamp()) // 60
 
 
 def csrf_token() -> str:
