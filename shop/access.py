@@ -191,6 +191,8 @@ def init_access(app: Flask, find: FindVisitor) -> None:
     app.extensions["shop.find_visitor"] = find
     manager = LoginManager()
     manager.session_protection = None
+    # For that protection alone the library would put a digest of the visitor's IP address into the cookie.
+    manager._session_identifier_generator = lambda: None
     manager.anonymous_user = Nobody
     manager.init_app(app, add_context_processor=False)
 

@@ -1,10 +1,14 @@
 """Cookies and tokens: what the libraries make themselves, only quicker."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
+import time_machine
 from flask import Flask, g, session
-from flask.sessions import SecureCookieSessionInterface
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_wtf.csrf import generate_csrf, validate_csrf
+from itsdangerous import URLSafeTimedSerializer
 
 from shop.clock import StoppedClock
 from shop.cookies import Cookies, csrf_token
@@ -70,3 +74,38 @@ def test_a_token_is_renewed_with_the_minute(app: Flask, clock: StoppedClock) -> 
     with app.test_request_context():
         session["csrf_token"] = "one"
         validate_csrf(later)
+
+
+def opened(app: Flask, cookie: str) -> SessionMixin:
+    with app.test_request_context(headers={"Cookie": f"session={cookie}"}):
+        return session._get_current_object()  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize("facts", [FACTS, {"_user_id": "a key"}])
+def test_what_a_page_does_to_a_session_does_not_reach_the_next(app: Flask, facts: dict[str, Any]) -> None:
+    signer = Cookies().get_signing_serializer(app)
+    assert signer is not None
+    cookie = str(signer.dumps(facts))
+    first = opened(app, cookie)
+    assert first == facts
+    first.setdefault("_flashes", []).append(("ok", "Payé"))
+    first["_user_id"] = "another key"
+    assert opened(app, cookie) == facts
+
+
+def test_a_cookie_of_somebody_else_or_too_old_holds_nothing(app: Flask, clock: StoppedClock) -> None:
+    signer = Cookies().get_signing_serializer(app)
+    assert signer is not None
+    assert opened(app, str(URLSafeTimedSerializer("another key", salt=Cookies.salt).dumps(FACTS))) == {}
+    assert opened(app, "x" + str(signer.dumps(FACTS))[1:]) == {}
+    lifetime = app.permanent_session_lifetime
+    with time_machine.travel(datetime.now(UTC) - lifetime - timedelta(seconds=5)):
+        old = str(signer.dumps(FACTS))
+    assert opened(app, old) == {}
+    # One that ages while it is remembered: judged anew each minute.
+    with time_machine.travel(datetime.now(UTC), tick=False) as machine:
+        cookie = str(signer.dumps(FACTS))
+        assert opened(app, cookie) == FACTS
+        machine.shift(lifetime + timedelta(seconds=5))
+        clock.moment += lifetime
+        assert opened(app, cookie) == {}
