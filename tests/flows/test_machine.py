@@ -1007,7 +1007,7 @@ class Walk(RuleBasedStateMachine):
     def planned(self, day: int, kind: str, picnic: bool) -> Any:
         scope = Scope(self.canteen.day_ids[self.days[day]])
         with self.app.app_context(), reading() as db:
-            seen = call_off.affected(db, scope)
+            seen = call_off.affected(db, scope, picnic)
         asked = Plan(scope, kind, "Grève ou sortie.", picnic)
         return self.do(call_off.plan, asked, seen, self.clerk.account_id)
 
