@@ -274,6 +274,8 @@ def _priced(db: Rows, household_id: int, found: Sequence[Sequence[Any]], now: da
     asked = any(meal.asks_plan and terms[meal.service_id].policies.blocking.pai for meal in meals)
     plans = plans_of(db, household_id) if asked else {}
     result, today = [], paris_day(now)
+    # A flat price is the same for every meal at that stage.
+    flat: dict[tuple[int, int | None, Stage], Quote | None] = {}
     for row, meal in zip(found, meals, strict=True):
         of_service = terms[meal.service_id]
         blocking = of_service.policies.blocking
@@ -283,7 +285,13 @@ def _priced(db: Rows, household_id: int, found: Sequence[Sequence[Any]], now: da
         unpaid = unpaid_invoices(blocking, invoices.get(meal.regie_id, ()), today) if invoices else ()
         custody = homes.get(meal.beneficiary_id)
         away = custody is not None and custody.home_on(meal.day) not in (None, household_id)
-        price = _price_now(meal, of_service, eating, stages[meal.line_id])
+        stage = stages[meal.line_id]
+        if meal.grid is not None:
+            price = _price_now(meal, of_service, eating, stage)
+        elif (known := (meal.service_id, meal.flat_cents, stage)) in flat:
+            price = flat[known]
+        else:
+            price = flat[known] = _price_now(meal, of_service, eating, stage)
         result.append(BasketMeal._make((*row, price, away, lacks_plan, overdue, unpaid)))
     return result
 

@@ -201,9 +201,11 @@ class Wanted(Dated, Protocol):
     def basis(self) -> str | None: ...
 
 
-def stages_of(lines: Iterable[Wanted], now: datetime) -> dict[int, Stage]:
+def stages_of(lines: Sequence[Wanted], now: datetime) -> dict[int, Stage]:
     """How each line of a basket can be booked now. Where fewer meals were given back than the basket wants, the lines that
     were quoted as such come first."""
+    if not any(line.freed for line in lines):
+        return {line.line_id: stage_of(line, now, 0) for line in lines}
     found: dict[int, Stage] = {}
     taken: dict[int, int] = defaultdict(int)
     for line in sorted(lines, key=lambda line: not says(line.basis, "freed")):

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from psycopg import RawCursor
+from psycopg.types.string import TextLoader
 from sqlalchemy import (
+    JSON,
     BigInteger,
     ColumnElement,
     Connection,
@@ -78,13 +80,19 @@ class _Plan:
     def read(self, rows: Sequence[Sequence[Any]]) -> Found:
         if not self.out_of:
             return Found(rows)
-        found = Found()
-        for row in rows:
-            columns = list(row)
-            for place, convert in self.out_of:
-                columns[place] = convert(columns[place])
-            found.append(columns)
-        return found
+        found = [list(row) for row in rows]
+        for place, convert in self.out_of:
+            # Rows have much in common: the deadlines of a day, the rules of a service. Each is read once.
+            known: dict[Any, Any] = {}
+            for row in found:
+                value = row[place]
+                if value is None:
+                    continue
+                try:
+                    row[place] = known[value]
+                except KeyError:
+                    row[place] = known[value] = convert(value)
+        return Found(found)
 
 
 _NUMBERED: Dialect = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -234,6 +242,8 @@ def _cursor(connection: Connection, plan: _Plan) -> Any:
     if cursor is None or cursor.closed:  # after an error
         driver: Any = connection.connection.dbapi_connection
         cursor = kept[plan.sql] = RawCursor(driver)
+        # Handed over as text: `_Plan.read` reads what many rows have in common once.
+        cursor.adapters.register_loader("json", TextLoader)
     return cursor
 
 
@@ -253,7 +263,7 @@ def _make_plan(statement: Executable, dialect: Dialect, names: tuple[str, ...]) 
         return None
     into = {name: _processor(bind.type, dialect, "bind_processor") for name, bind in compiled.binds.items()}
     types = [column.type for column in getattr(statement, "exported_columns", ())]
-    out_of = [_processor(type_, dialect, "result_processor", None) for type_ in types]
+    out_of = [_reader(type_, dialect) for type_ in types]
     return _Plan(
         compiled.string,
         compiled.positiontup if compiled.positional else None,
@@ -262,6 +272,12 @@ def _make_plan(statement: Executable, dialect: Dialect, names: tuple[str, ...]) 
         len(types),
         [(place, convert) for place, convert in enumerate(out_of) if convert is not None],
     )
+
+
+def _reader(type_: TypeEngine[Any], dialect: Dialect) -> Convert | None:
+    if isinstance(type_, JSON) and dialect.name == "postgresql":
+        return json.loads
+    return _processor(type_, dialect, "result_processor", None)
 
 
 def _processor(type_: TypeEngine[Any], dialect: Dialect, kind: str, *args: Any) -> Convert | None:
