@@ -155,6 +155,10 @@ def init_templates(app: Flask, static: Path) -> None:
         """The address of a file in static/, which changes with its content: browsers may keep it for good."""
         return f"/static/{name}?v={hashlib.sha256((static / name).read_bytes()).hexdigest()[:10]}"
 
+    def static_path(name: str) -> str:
+        """The same without what changes: as style sheets name what they load."""
+        return f"/static/{name}"
+
     @cache
     def icon(name: str, words: str | None = None, class_: str = "") -> Markup:
         """One icon of the sprite. Without words it is decoration; `words` gives it a name."""
@@ -184,7 +188,7 @@ def init_templates(app: Flask, static: Path) -> None:
     environment = app.jinja_env
     if not isinstance(environment, FoldingEnvironment):
         raise TypeError("the application's jinja_environment is FoldingEnvironment")
-    environment.folded = {"_": _words, "icon": icon, "static_url": static_url}
+    environment.folded = {"_": _words, "icon": icon, "static_url": static_url, "static_path": static_path}
     environment.direct = {**environment.folded, "url_for": url_for, "once": once, "filled": filled}
     environment.undefined = StrictUndefined
     environment.trim_blocks = True
@@ -195,5 +199,5 @@ def init_templates(app: Flask, static: Path) -> None:
         gettext=gettext, ngettext=ngettext, newstyle=True
     )
     environment.policies["ext.i18n.trimmed"] = True
-    globals_: dict[str, Any] = {"icon": icon, "static_url": static_url, "url_for": url_for, "once": once}
-    environment.globals.update(globals_, filled=filled)
+    # `_` is what `install_gettext_callables` made it, for texts without markup.
+    environment.globals.update({name: call for name, call in environment.direct.items() if name != "_"})
