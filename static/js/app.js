@@ -1,5 +1,5 @@
 /* Cantine Facile: what JavaScript adds to pages that already work without it.
-   Booking ticks and their total, the one amount of a top-up, showing a password, one press of a button at a time, printing, focus on errors. */
+   Booking ticks, their total and their keeping, the one amount of a top-up, showing a password, one press of a button at a time, printing, focus on errors. */
 (() => {
   "use strict";
 
@@ -93,6 +93,20 @@
     });
     form.addEventListener("change", count);
     count();
+
+    // Only the form takes the ticks along: whoever leaves by a link is asked first.
+    let sent = false;
+    form.addEventListener("submit", () => {
+      sent = true;
+    });
+    window.addEventListener("pageshow", () => {
+      sent = false;
+    });
+    window.addEventListener("beforeunload", (event) => {
+      if (!sent && boxes.some((box) => box.checked && !box.disabled)) {
+        event.preventDefault();
+      }
+    });
   }
 
   // ---- Top-up: [data-top-up] is the form. The last choice is the only one: typing ticks "Autre montant", which has no

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Dialog, Locator, expect
 from sqlalchemy import select, update
 
 from accounts.models import Account, LoginSession
@@ -61,6 +61,33 @@ def test_the_total_moves_as_one_ticks(window: OpenWindow, shop: Served) -> None:
     assert total(parent) == "0,00 € 0 repas"
     parent.button("Ajouter au panier").click()
     expect(parent.said("Cochez au moins un repas")).to_be_visible()
+
+
+def test_whoever_leaves_with_ticks_is_asked_first(window: OpenWindow, shop: Served) -> None:
+    parent = window()
+    parent.become(DUPONT)
+    parent.go(f"{AIGUILHE}?periode=mois:2026-12")
+    asked: list[str] = []
+    answers = ["dismiss", "accept"]
+
+    def answer(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        getattr(dialog, answers.pop(0))()
+
+    parent.page.on("dialog", answer)
+    box, basket = parent.box("Louane Dupont, jeudi 3 décembre 2026"), parent.link("Panier")
+    box.check()
+    basket.click(no_wait_after=True)
+    expect(box).to_be_checked()
+    assert asked == ["beforeunload"]
+    parent.button("Période suivante").click()
+    expect(parent.page.get_by_role("heading", name="Janvier 2027")).to_be_visible()
+    assert asked == ["beforeunload"], "the form takes them along"
+    parent.page.locator("summary").first.click()
+    parent.button("Tout décocher").click()
+    basket.click()
+    expect(parent.heading("Panier")).to_be_visible()
+    assert asked == ["beforeunload"], "nothing is ticked any more"
 
 
 @BY_SCRIPT
