@@ -1,6 +1,7 @@
 """Reads of the checkout: the header's facts, what letters and pages say of orders and payments."""
 
 from collections import defaultdict
+from collections.abc import Collection
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -81,6 +82,12 @@ def funds(db: Rows, household_id: int) -> dict[int, Funds]:
         one = found[regie_id]
         found[regie_id] = one._replace(wallet_cents=cents) if kind == "wallet" else one._replace(due_cents=-cents)
     return found
+
+
+def regie_names(db: Rows, regie_ids: Collection[int]) -> dict[int, str]:
+    """The names of cash offices."""
+    found = db.execute(select(Regie.id, Regie.legal_name).where(Regie.id.in_(sorted(regie_ids))))
+    return {row.id: row.legal_name for row in found}
 
 
 class OrderFacts(NamedTuple):

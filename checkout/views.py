@@ -88,9 +88,11 @@ def _basket_page(refusal: Refusal | None) -> str:
         views = baskets.baskets(meals, now)
         # Only whom the balance keeps from paying is offered a top-up.
         top_ups = queries.top_ups_under_way(db, household_id) if _any_short(views, funds) else []
+        regies = queries.regie_names(db, [view.regie_id for view in views]) if len(views) > 1 else {}
     return render_template(
         "checkout/basket.html",
         baskets=views,
+        regies=regies,
         funds={view.basket_id: funds.get(view.regie_id, Funds()) for view in views},
         pending=pending,
         top_ups=top_ups,

@@ -155,6 +155,8 @@ def prepare(shop: Served) -> None:
     _calendar_of_every_cell(shop)
     _basket_of_every_problem(shop)
     _waiting_list_of_every_state(shop)
+    # Of another régie: two baskets on one page.
+    _fill(shop.client(FOUR_CHILDREN), "/reserver/cunac/cantine", 2)
     rich = shop.client(RICH)
     _fill(rich, "/reserver/polignac/cantine", 2)
     _pay(rich, "carte")

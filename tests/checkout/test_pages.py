@@ -21,7 +21,7 @@ from shop.clock import PARIS, StoppedClock
 from shop.french import day_long, hour, month_name
 from shop.models import Outbox
 from tests.conftest import CountStatements, OpenSession, SendLetters, SignIn, Submit
-from tests.factory import Family, Town
+from tests.factory import Family, Town, add_commune, add_regie, add_service
 from wallet.models import JournalEntry, LedgerAccount
 
 NEVER = "4000000000000119"
@@ -70,6 +70,24 @@ class Picture:
 
 WALLET = "/panier/payer/porte-monnaie"
 CARD = "/panier/payer/carte"
+
+
+def test_baskets_of_two_regies_bear_their_names(
+    client: FlaskClient, town: Town, family: Family, basket_id: int, days: list[date], write: OpenSession
+) -> None:
+    alone = client.get("/panier").text
+    assert "Régie de l’agglomération" not in alone
+    with write() as db:
+        other = add_commune(db, add_regie(db, "polignac", "Régie de Polignac"), "polignac", "Polignac", "43152")
+        add_service(db, other, "cantine", "Cantine", "canteen", 400, 560, None)
+    town.communes["polignac"] = other
+    (canteen,) = other.services.values()
+    town.enrol(family, family.beneficiary_ids[0], canteen)
+    town.basket(family, canteen, days[:1], family.beneficiary_ids[:1])
+    page = client.get("/panier").text
+    assert page.index("<h2>Régie de l’agglomération</h2>") < page.index("<h2>Régie de Polignac</h2>")
+    assert "Il manque 4,00\u00a0€ dans votre porte-monnaie de cette régie" in page
+    assert page.count("Payer avec mon porte-monnaie") == 1, "the other régie's wallet is empty"
 
 
 def test_from_basket_to_confirmation(
