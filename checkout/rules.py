@@ -54,15 +54,19 @@ def find_problems(meals: Sequence[BasketMeal], now: datetime) -> dict[int, Probl
     """Line id → why the meal cannot be ordered as it stands; every problem at once."""
     problems: dict[int, Problem] = {}
     # Two prices or two approved enrolments for one line would come as two rows.
-    times = Counter(meal.line_id for meal in meals)
+    times = Counter([meal.line_id for meal in meals])
     stages = stages_of(meals, now)
     # A meal in the place of one that was given back takes no place of its own; one that is kept for the child is counted.
     lines = [meal for meal in {meal.line_id: meal for meal in meals}.values() if stages[meal.line_id] != "freed"]
-    wanted = Counter(meal.service_day_id for meal in lines if not is_kept(meal, now))
-    of_school = Counter((meal.service_day_id, meal.school_id) for meal in lines if not _is_kept_at_school(meal, now))
+    kept = {meal.line_id for meal in lines if is_kept(meal, now)}
+    wanted = Counter([meal.service_day_id for meal in lines if meal.line_id not in kept])
+    of_school = Counter(
+        [(meal.service_day_id, meal.school_id) for meal in lines if not _is_kept_at_school(meal, meal.line_id in kept)]
+    )
     for meal in meals:
         numbers = wanted[meal.service_day_id], of_school[meal.service_day_id, meal.school_id]
-        problem = _problem(meal, now, stages[meal.line_id], times[meal.line_id] > 1, *numbers)
+        line_id = meal.line_id
+        problem = _problem(meal, now, stages[line_id], times[line_id] > 1, line_id in kept, *numbers)
         if problem is not None:
             problems[meal.line_id] = problem
     return problems
@@ -73,13 +77,13 @@ def is_kept(meal: BasketMeal, now: datetime) -> bool:
     return meal.kept_until is not None and now < meal.kept_until
 
 
-def _is_kept_at_school(meal: BasketMeal, now: datetime) -> bool:
+def _is_kept_at_school(meal: BasketMeal, kept: bool) -> bool:
     """Whether it is kept among the places of the school to which the child goes now."""
-    return is_kept(meal, now) and meal.kept_school_id == meal.school_id
+    return kept and meal.kept_school_id == meal.school_id
 
 
 def _problem(
-    meal: BasketMeal, now: datetime, stage: Stage, ambiguous: bool, wanted: int, of_school: int
+    meal: BasketMeal, now: datetime, stage: Stage, ambiguous: bool, kept: bool, wanted: int, of_school: int
 ) -> Problem | None:
     if meal.booked_there:
         return Problem(_("L’autre parent a déjà réservé ce repas : retirez-le du panier."))
@@ -134,12 +138,12 @@ def _problem(
         return Problem(words % facts, "accept")
     if stage == "freed":
         return None
-    if not is_kept(meal, now) and not still_free(meal.capacity, meal.booked_count, wanted):
+    if not kept and not still_free(meal.capacity, meal.booked_count, wanted):
         if meal.kept_until is not None:
             words = _("La place n’est plus gardée pour vous, et il n’y en a plus d’autre ce jour-là.")
             return Problem(words, "another_day")
         return _too_few(meal.capacity, meal.booked_count, now < meal.book_deadline_at)
-    if not _is_kept_at_school(meal, now) and not still_free(meal.school_capacity, meal.school_booked_count, of_school):
+    if not _is_kept_at_school(meal, kept) and not still_free(meal.school_capacity, meal.school_booked_count, of_school):
         return _too_few(meal.school_capacity, meal.school_booked_count, now < meal.book_deadline_at)
     return None
 
