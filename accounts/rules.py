@@ -120,7 +120,7 @@ def clean_phone(text: str | None) -> str:
         return "+33" + digits[-9:]
     if re.fullmatch(r"\+[1-9][0-9]{6,14}", digits, re.ASCII) and not digits.startswith("+33"):
         return digits
-    raise FieldRefused(_("Écrivez un numéro de téléphone à dix chiffres, comme 04 71 00 00 00."))
+    raise FieldRefused(_("Écrivez un numéro de téléphone à dix chiffres, comme 04\u00a071\u00a000\u00a000\u00a000."))
 
 
 def search_text(last_name: str, first_name: str, phone: str | None = None) -> str:

@@ -647,6 +647,8 @@ def _signed_out(window: Window) -> None:
     window.become(EXPIRED)
     window.go("/mon-compte")
     window.button("Déconnexion").click()
+    # The next state of the same person finds her signed in again, and the page as it is.
+    window.become(EXPIRED)
 
 
 page("demo-lettres", "/demo/lettres")
