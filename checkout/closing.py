@@ -49,11 +49,11 @@ def money_left(db: Session, household_id: int, now: datetime) -> Obstacle | None
     if balances.get("wallet"):
         amount = format_euros(balances["wallet"])
         sentence = _(
-            "Il reste %(amount)s dans votre porte-monnaie : utilisez-les ou demandez leur remboursement à la mairie.",
+            "Il reste %(amount)s dans votre porte-monnaie : utilisez-les ou demandez leur remboursement à la régie.",
             amount=amount,
         )
     elif balances:
-        sentence = _("Une somme reste à régler : adressez-vous à la mairie.")
+        sentence = _("Une somme reste à régler : adressez-vous à la régie.")
     else:
         return None
     return Obstacle(sentence, "/mes-credits", _("Mes crédits"))
