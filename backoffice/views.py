@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than the stubs
 
 from backoffice import day_queries, family_queries, request_queries, rules
-from backoffice.forms import CarePlanForm, DecisionForm, InvoiceForm, QuotientForm
+from backoffice.forms import CarePlanForm, DecisionForm, InvoiceForm, QuotientForm, told_apart
 from backoffice.reach import reach_of
 from checkout import sickness
 from enrolments import care_plans, operations, outside_invoices, quotients
@@ -318,7 +318,7 @@ def _quotient_forms(
         form = failed
         if form is None or form.commune.data != commune_id:
             form = QuotientForm(formdata=None, commune=commune_id, valid_from=today, valid_until=last)
-        forms.append((communes[commune_id], form))
+        forms.append((communes[commune_id], told_apart(form, f"quotient-{commune_id}")))
     return forms
 
 
@@ -336,7 +336,7 @@ def _plan_forms(
         form.beneficiary.choices = [
             SelectChoice(one.beneficiary_id, one.name) for one in asked if one.commune_id == commune_id
         ]
-        forms.append((name, form))
+        forms.append((name, told_apart(form, f"pai-{commune_id}")))
     return forms
 
 
