@@ -5,7 +5,7 @@
 help: ## Say what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-run: ## Start the shop with its demo town on http://127.0.0.1:5000 (PORT and HOST change the address)
+run: ## Start the shop with its demo town on http://localhost:5000 (PORT and HOST change the address)
 	@bin/setup run
 	@exec .venv/bin/python bin/run.py
 

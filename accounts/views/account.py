@@ -172,7 +172,7 @@ def end_connection(session_id: int) -> Answer:
     if session_id == visitor.session_id:
         forget_visitor()
         return redirect(url_for("accounts.sign_in"), 303)
-    flash(_("Cet appareil est déconnecté.") if ended else _("Cet appareil était déjà déconnecté."), "ok")
+    flash(_("L’appareil est déconnecté.") if ended else _("L’appareil était déjà déconnecté."), "ok")
     return redirect(url_for("accounts.connections"), 303)
 
 

@@ -233,7 +233,7 @@ def test_connections_are_listed_and_ended(
     assert submit(here, f"/mon-compte/connexions/{ids[2]}/fermer").status_code == 404
     assert submit(here, "/mon-compte/connexions/999999/fermer").status_code == 404
     assert other.get("/mon-compte").status_code == 200
-    for told in ("Cet appareil est déconnecté.", "Cet appareil était déjà déconnecté."):
+    for told in ("L’appareil est déconnecté.", "L’appareil était déjà déconnecté."):
         answer = submit(here, f"/mon-compte/connexions/{ids[1]}/fermer")
         assert (answer.status_code, answer.location) == (303, "/mon-compte/connexions")
         assert told in here.get(answer.location).text

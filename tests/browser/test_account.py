@@ -77,7 +77,7 @@ def test_devices_are_listed_and_signed_out(window: OpenWindow, shop: Served) -> 
     expect(here.page.get_by_role("row").filter(has_text="Cet appareil")).to_have_count(1)
     other = here.page.get_by_role("row").filter(has_not_text="Cet appareil").nth(1)
     other.get_by_role("button", name=re.compile("^Déconnecter")).click()
-    expect(here.said("Cet appareil est déconnecté.")).to_be_visible()
+    expect(here.said("L’appareil est déconnecté.")).to_be_visible()
     expect(here.page.get_by_role("row")).to_have_count(2)
     there.go("/mon-compte/coordonnees")
     expect(there.heading("Authentification")).to_be_visible()
