@@ -58,7 +58,7 @@ from shop.access import found_again_at, open_to, the_household_id, the_visitor
 from shop.clock import paris_day, request_now
 from shop.database import rows, transaction
 from shop.errors import NotFound
-from shop.french import day_long, day_plain, listing, plural
+from shop.french import day_long, day_plain, listing
 from shop.statements import Rows
 from shop.web import whole_number
 from shop.words import gettext as _
@@ -486,5 +486,10 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
             operations.add_lines(db, basket, lines)
             if any(asks_who_eats(right.grid) for child in children.values() for right in child.rights):
                 follow_who_eats(db, household_id, now)
-    flash(of_service(_("%(meals)s dans votre panier.", meals=plural(len(ticked), "repas")), place.kind), "ok")
+    added = (
+        ngettext("%(count)s repas ajouté à votre panier.", "%(count)s repas ajoutés à votre panier.", len(lines))
+        if lines
+        else _("Ces repas étaient déjà dans votre panier.")
+    )
+    flash(of_service(added, place.kind), "ok")
     return redirect(url_for("checkout.basket"), 303)

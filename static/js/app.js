@@ -94,13 +94,14 @@
     form.addEventListener("change", count);
     count();
 
-    // Only the form takes the ticks along: whoever leaves by a link is asked first.
+    // A form takes the ticks along, or means to leave: whoever leaves by a link is asked first.
     let sent = false;
-    form.addEventListener("submit", () => {
+    document.addEventListener("submit", () => {
       sent = true;
     });
     window.addEventListener("pageshow", () => {
       sent = false;
+      count();
     });
     window.addEventListener("beforeunload", (event) => {
       if (!sent && boxes.some((box) => box.checked && !box.disabled)) {

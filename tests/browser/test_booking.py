@@ -63,6 +63,40 @@ def test_the_total_moves_as_one_ticks(window: OpenWindow, shop: Served) -> None:
     expect(parent.said("Cochez au moins un repas")).to_be_visible()
 
 
+@BY_SCRIPT
+def test_going_back_ticks_no_other_meal(window: OpenWindow, shop: Served, javascript: bool) -> None:
+    """A browser fills boxes again by their place on the page, and what went into the basket has none there any more."""
+    parent = window(javascript=javascript)
+    parent.become(DUPONT)
+    month = "2027-03" if javascript else "2027-04"
+    parent.go(f"{AIGUILHE}?periode=mois:{month}")
+    free = parent.page.locator("form input[name=repas]")
+    first = free.nth(0).get_attribute("aria-label")
+    free.nth(0).check()
+    free.nth(3).check()
+    parent.button("Ajouter au panier").click()
+    expect(parent.said("2 repas ajoutés à votre panier.")).to_be_visible()
+    parent.page.go_back()
+    expect(parent.page.get_by_role("heading", level=1, name="Réservation de repas Cantine Aiguilhe")).to_be_visible()
+    assert parent.box(first or "").count() == 0, "it is in the basket"
+    assert ticked(parent) == []
+    hand = shop.client(DUPONT)
+    lines = re.findall(r'name="ligne" value="(\d+)"', hand.client.get("/panier").text)
+    hand.post("/panier/retirer", {"ligne": lines})
+
+
+def test_going_back_ticks_no_other_request(window: OpenWindow, shop: Served) -> None:
+    clerk = window(desk=True)
+    clerk.become("mairie@aiguilhe.example.org")
+    clerk.go("/mairie/demandes")
+    box = clerk.page.locator("input[name=ids]").first
+    box.check()
+    clerk.go("/mairie")
+    clerk.page.go_back()
+    expect(clerk.heading("Demandes d’accès")).to_be_visible()
+    expect(box).not_to_be_checked()
+
+
 def test_whoever_leaves_with_ticks_is_asked_first(window: OpenWindow, shop: Served) -> None:
     parent = window()
     parent.become(DUPONT)
@@ -75,7 +109,8 @@ def test_whoever_leaves_with_ticks_is_asked_first(window: OpenWindow, shop: Serv
         getattr(dialog, answers.pop(0))()
 
     parent.page.on("dialog", answer)
-    box, basket = parent.box("Louane Dupont, jeudi 3 décembre 2026"), parent.link("Panier")
+    box = parent.box("Louane Dupont, jeudi 3 décembre 2026")
+    basket = parent.page.locator(".nav a[href='/panier']")
     box.check()
     basket.click(no_wait_after=True)
     expect(box).to_be_checked()
@@ -86,7 +121,7 @@ def test_whoever_leaves_with_ticks_is_asked_first(window: OpenWindow, shop: Serv
     parent.page.locator("summary").first.click()
     parent.button("Tout décocher").click()
     basket.click()
-    expect(parent.heading("Panier")).to_be_visible()
+    expect(parent.heading("Votre panier")).to_be_visible()
     assert asked == ["beforeunload"], "nothing is ticked any more"
 
 
