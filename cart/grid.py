@@ -84,8 +84,8 @@ class DayWords(NamedTuple):
     """Until when it can be booked."""
     late: bool
     """Whether it can be booked at the late price only."""
-    freed: bool
-    """Whether it can be booked because other families have given meals back."""
+    freed: int
+    """How many meals other families have given back, where it can be booked because of them."""
 
 
 Boxes = tuple[Box, ...]
@@ -247,7 +247,7 @@ def _words(
         ", ".join(menu.splitlines()) if menu else None,
         "" if limit_at is None else _limit_words(moment_short(limit_at), late, freed),
         late,
-        freed > 0,
+        freed,
     )
 
 

@@ -74,6 +74,12 @@
       );
     }
 
+    // What other families have given back (data-freed, on a day's row) goes to as many children as there are such meals.
+    function isLeft(box) {
+      const day = box.closest("[data-freed]");
+      return !day || day.querySelectorAll("input[name=repas]:checked").length < Number(day.dataset.freed);
+    }
+
     form.addEventListener("click", (event) => {
       const button = event.target.closest("button[data-tick]");
       if (!button) {
@@ -85,9 +91,9 @@
         return;
       }
       event.preventDefault();
-      const on = button.dataset.set === "off" ? false : button.dataset.set === "on" ? true : !aimed.every((b) => b.checked);
+      const on = button.dataset.set ? button.dataset.set === "on" : aimed.some((box) => !box.checked && isLeft(box));
       for (const box of aimed) {
-        box.checked = on;
+        box.checked = on && (box.checked || isLeft(box));
       }
       count();
     });

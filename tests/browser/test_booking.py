@@ -63,6 +63,22 @@ def test_the_total_moves_as_one_ticks(window: OpenWindow, shop: Served) -> None:
     expect(parent.said("Cochez au moins un repas")).to_be_visible()
 
 
+def test_a_week_takes_no_more_than_was_given_back(window: OpenWindow, shop: Served) -> None:
+    parent = window()
+    parent.become(DUPONT)
+    parent.go(f"{AIGUILHE}?periode=semaine:2027-05-10")
+    rows = parent.page.locator("tr[data-weekday]")
+    rows.first.evaluate("row => { row.dataset.freed = '1' }")
+    boxes = parent.page.locator("form input[name=repas]").count()
+    assert boxes == 2 * rows.count()
+    button = week(parent, 19)
+    button.click()
+    assert len(ticked(parent)) == boxes - 1
+    assert rows.first.locator(":checked").count() == 1
+    button.click()
+    assert ticked(parent) == []
+
+
 @BY_SCRIPT
 def test_going_back_ticks_no_other_meal(window: OpenWindow, shop: Served, javascript: bool) -> None:
     """A browser fills boxes again by their place on the page, and what went into the basket has none there any more."""
