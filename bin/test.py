@@ -1,4 +1,4 @@
-"""`make test`: every check and test, and a recapitulation at the end.
+"""`make test`: every check and test, one after the other, and a recapitulation at the end.
 
 Each step runs even when an earlier one failed; the exit code is 0 only when all of them passed. Names of
 steps given as arguments run those alone: `bin/test.py format lint sqlite`.
@@ -10,8 +10,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,24 +49,21 @@ def tests(name: str, database: str, marks: str, workers: int, share: str) -> Ste
     return Step(name, ("pytest", f"--database={database}", "-m", marks, *spread), database)
 
 
-def steps() -> list[tuple[Step, ...]]:
-    """Everything, in order; those that run at once stand together. A race waits more than it works: the two databases share
-    the processors, which nothing else uses then."""
+def steps() -> list[Step]:
+    """Everything, in order. Races run alone, so that they have the processors to themselves."""
     workers = min(os.cpu_count() or 1, 4)
     return [
-        (Step("format", ("ruff", "format", "--check", ".")),),
-        (Step("lint", ("ruff", "check", ".")),),
-        (Step("types", ("mypy", ".")),),
-        (Step("imports", ("lint-imports", "--no-logo")),),
-        (Step("templates", ("djlint", "--lint", "--quiet", "templates")),),
-        (tests("sqlite", "sqlite", "not browser and not race", workers, "worksteal"),),
-        (tests("postgresql", "postgresql", "not browser and not race", workers, "worksteal"),),
-        (
-            tests("races-sqlite", "sqlite", "race and not browser", 0, "no"),
-            tests("races-postgresql", "postgresql", "race and not browser", 0, "no"),
-        ),
+        Step("format", ("ruff", "format", "--check", ".")),
+        Step("lint", ("ruff", "check", ".")),
+        Step("types", ("mypy", ".")),
+        Step("imports", ("lint-imports", "--no-logo")),
+        Step("templates", ("djlint", "--lint", "--quiet", "templates")),
+        tests("sqlite", "sqlite", "not browser and not race", workers, "worksteal"),
+        tests("postgresql", "postgresql", "not browser and not race", workers, "worksteal"),
+        tests("races-sqlite", "sqlite", "race and not browser", 0, "no"),
+        tests("races-postgresql", "postgresql", "race and not browser", 0, "no"),
         # Two browsers at most; tests/browser/conftest.py says which tests stay together.
-        (tests("browser", "sqlite", "browser", min(workers, 2), "loadgroup"),),
+        tests("browser", "sqlite", "browser", min(workers, 2), "loadgroup"),
     ]
 
 
@@ -83,15 +78,8 @@ def environment(step: Step) -> dict[str, str]:
     return {**kept, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def run_at_once(group: Sequence[Step]) -> list[Outcome]:
-    """Run these steps side by side. Where there are several, each line says whose it is."""
-    names = [f"{step.name} | " if len(group) > 1 else "" for step in group]
-    with ThreadPoolExecutor(len(group)) as pool:
-        return list(pool.map(run, group, names))
-
-
-def run(step: Step, prefix: str = "") -> Outcome:
-    """Run one step, showing its output as it comes, behind a prefix."""
+def run(step: Step) -> Outcome:
+    """Run one step, showing its output as it comes."""
     print(f"\n### {step.name}: {' '.join(step.command)}", flush=True)
     started, summary = time.monotonic(), None
     with subprocess.Popen(
@@ -106,7 +94,7 @@ def run(step: Step, prefix: str = "") -> Outcome:
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            sys.stdout.write(prefix + line)
+            sys.stdout.write(line)
             sys.stdout.flush()
             if SUMMARY.match(line.rstrip()):
                 summary = line.rstrip()
@@ -127,22 +115,21 @@ def find_browser() -> str | None:
 
 def main(names: list[str]) -> int:
     """Run the steps of these names, or all of them, and say how they went."""
-    wanted = [[step for step in group if not names or step.name in names] for group in steps()]
-    unknown = set(names) - {step.name for group in wanted for step in group}
+    wanted = [step for step in steps() if not names or step.name in names]
+    unknown = set(names) - {step.name for step in wanted}
     if unknown:
         print(f"No such step: {', '.join(sorted(unknown))}.", file=sys.stderr)
         return 2
     browser_missing = False
-    if any(step.name == "browser" for group in wanted for step in group):
+    if any(step.name == "browser" for step in wanted):
         browser = find_browser()
         if browser:
             os.environ["CHROMIUM"] = browser
         else:
             browser_missing = True
-            wanted = [[step for step in group if step.name != "browser"] for group in wanted]
-    began = time.monotonic()
-    outcomes = [outcome for group in wanted if group for outcome in run_at_once(group)]
-    recapitulate(outcomes, time.monotonic() - began)
+            wanted = [step for step in wanted if step.name != "browser"]
+    outcomes = [run(step) for step in wanted]
+    recapitulate(outcomes)
     if browser_missing:
         print(
             "\n!!! THE BROWSER TESTS DID NOT RUN: there is no Chromium here, and it could not be installed."
@@ -151,7 +138,7 @@ def main(names: list[str]) -> int:
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 
-def recapitulate(outcomes: Sequence[Outcome], seconds: float) -> None:
+def recapitulate(outcomes: list[Outcome]) -> None:
     """The last lines: every step with its time, then pytest's own last line of every run."""
     print("\n### in short")
     for outcome in outcomes:
@@ -160,7 +147,7 @@ def recapitulate(outcomes: Sequence[Outcome], seconds: float) -> None:
         if outcome.step.database:
             print(f"\n{outcome.step.name} (database: {outcome.step.database})")
             print(outcome.summary or "pytest gave no summary: see above")
-    print(f"\n{seconds:.0f} s in all", flush=True)
+    print(f"\n{sum(outcome.seconds for outcome in outcomes):.0f} s in all", flush=True)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,16 @@ from shop.clock import request_now
 from shop.database import transaction
 from tests.conftest import BooksHold, Cleaner, OpenSession
 from tests.factory import Family, Town
-from tests.races.together import kinds_of_refusal, meeting, slow, succeeded, together, without_fences, without_locks
+from tests.races.together import (
+    AT_MOST_SECONDS,
+    kinds_of_refusal,
+    meeting,
+    slow,
+    succeeded,
+    together,
+    without_fences,
+    without_locks,
+)
 from wallet.models import LedgerAccount
 
 pytestmark = pytest.mark.race
@@ -204,7 +213,12 @@ def test_a_meal_paid_meanwhile_is_refused_or_credited(app: Flask, strike: Strike
 
 def test_control_without_locks_it_is_served_on_a_day_that_is_called_off(app: Flask, strike: Strike) -> None:
     _families, paying = paying_families(strike)
-    with without_locks(app, begin_on_write=False), slow(app, "INSERT INTO reservations", seconds=1):
-        together(app, [*paying[:3], strike.at_once])
+    with without_locks(app, begin_on_write=False), slow(app, "INSERT INTO reservations", seconds=1) as reached:
+
+        def strikes_meanwhile() -> int | None:
+            reached.wait(AT_MOST_SECONDS)
+            return strike.at_once()
+
+        together(app, [*paying[:3], strikes_meanwhile])
     assert not strike.is_open()
     assert strike.live() > 0

@@ -61,17 +61,21 @@ def the_database_of(app: Flask) -> Database:
 
 
 @contextmanager
-def slow(app: Flask, *beginnings: str, seconds: float = 0.03) -> Iterator[None]:
-    """Wait a moment before each statement that begins so: between what was read and what is written, races have time."""
-    engine = the_database_of(app).engine
+def slow(app: Flask, *beginnings: str, seconds: float = 0.03) -> Iterator[threading.Event]:
+    """Wait a moment before each statement that begins so: between what was read and what is written, races have time.
+
+    Gives what is set once the first of them is reached.
+    """
+    engine, reached = the_database_of(app).engine, threading.Event()
 
     def wait(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         if statement.startswith(beginnings):
+            reached.set()
             time.sleep(seconds)
 
     event.listen(engine, "before_cursor_execute", wait)
     try:
-        yield
+        yield reached
     finally:
         event.remove(engine, "before_cursor_execute", wait)
 
