@@ -29,6 +29,11 @@ LONGEST_REASON = 500
 LONGEST_WORDS = 300
 LONGEST_CLASS = 40
 LONGEST_PAPER_DAYS = 731
+FURTHEST_PAPER_DAYS = 3 * 366
+"""How far from today such a paper begins."""
+PICNIC = "picnic"
+"""The outing on which no meal is cancelled."""
+DECISIONS = ("approve", "refuse", "ask_paper", "revoke")
 AnyForm = TypeVar("AnyForm", bound=Form)
 
 
@@ -37,13 +42,6 @@ def told_apart(form: AnyForm, by: str) -> AnyForm:
     for field in form:
         field.id = f"{by}-{field.id}"
     return form
-
-
-FURTHEST_PAPER_DAYS = 3 * 366
-"""How far from today such a paper begins."""
-PICNIC = "picnic"
-"""The outing on which no meal is cancelled."""
-DECISIONS = ("approve", "refuse", "ask_paper", "revoke")
 
 
 class CallOffForm(Form):

@@ -111,9 +111,10 @@ def cpu_seconds(roots: Sequence[int]) -> float:
 def _nanoseconds(process: Path) -> int | None:
     """What the threads of a process have spent, where the kernel tells it: its other clock counts hundredths of a second."""
     try:
-        return sum(int(thread.read_text().split()[0]) for thread in process.glob("task/*/schedstat"))
+        spent = [int(thread.read_text().split()[0]) for thread in process.glob("task/*/schedstat")]
     except (FileNotFoundError, IndexError):
         return None
+    return sum(spent) if spent else None
 
 
 def database_pid(url: str) -> int | None:

@@ -43,9 +43,9 @@ class Outcome:
     summary: str | None = None
 
 
-def tests(name: str, database: str, marks: str, workers: int, share: str) -> Step:
-    """A pytest run; xdist deals the tests out in the way `share`, where there are workers."""
-    spread = ("-n", str(workers), f"--dist={share}") if workers else ()
+def tests(name: str, database: str, marks: str, workers: int, *options: str) -> Step:
+    """A pytest run."""
+    spread = ("-n", str(workers), *options) if workers else ()
     return Step(name, ("pytest", f"--database={database}", "-m", marks, *spread), database)
 
 
@@ -58,12 +58,12 @@ def steps() -> list[Step]:
         Step("types", ("mypy", ".")),
         Step("imports", ("lint-imports", "--no-logo")),
         Step("templates", ("djlint", "--lint", "--quiet", "templates")),
-        tests("sqlite", "sqlite", "not browser and not race", workers, "worksteal"),
-        tests("postgresql", "postgresql", "not browser and not race", workers, "worksteal"),
-        tests("races-sqlite", "sqlite", "race and not browser", 0, "no"),
-        tests("races-postgresql", "postgresql", "race and not browser", 0, "no"),
+        tests("sqlite", "sqlite", "not browser and not race", workers, "--dist=worksteal"),
+        tests("postgresql", "postgresql", "not browser and not race", workers, "--dist=worksteal"),
+        tests("races-sqlite", "sqlite", "race and not browser", 0),
+        tests("races-postgresql", "postgresql", "race and not browser", 0),
         # Two browsers at most; tests/browser/conftest.py says which tests stay together.
-        tests("browser", "sqlite", "browser", min(workers, 2), "loadgroup"),
+        tests("browser", "sqlite", "browser", min(workers, 2), "--dist=loadgroup"),
     ]
 
 
