@@ -19,6 +19,7 @@ from catalog.models import Commune, Service, Tariff
 from enrolments import rules
 from enrolments.errors import AlreadyAsked, TariffUnknown
 from enrolments.models import Enrolment
+from enrolments.queries import is_of_family
 from shop import audit, outbox
 from shop.clock import paris_day
 from shop.database import lock
@@ -119,11 +120,7 @@ def announce(db: Session, household_id: int, account_id: int, now: datetime) -> 
         .join(Account, Account.id == Enrolment.requested_by_id)
         .join(
             HouseholdBeneficiary,
-            and_(
-                HouseholdBeneficiary.household_id == Enrolment.household_id,
-                HouseholdBeneficiary.beneficiary_id == Enrolment.beneficiary_id,
-                HouseholdBeneficiary.archived_at.is_(None),
-            ),
+            is_of_family,
         )
         .where(
             Enrolment.household_id == household_id,

@@ -11,6 +11,13 @@ from catalog.models import Commune, Service, Tariff, TariffPrice
 from enrolments.models import Enrolment
 from shop.clock import paris_day
 
+is_of_family = and_(
+    HouseholdBeneficiary.household_id == Enrolment.household_id,
+    HouseholdBeneficiary.beneficiary_id == Enrolment.beneficiary_id,
+    HouseholdBeneficiary.archived_at.is_(None),
+)
+"""That an enrolment is for a beneficiary whom its family has not taken out."""
+
 
 class Right(NamedTuple):
     """One beneficiary may buy one tariff of a service from a day to a day, both included."""
@@ -31,11 +38,7 @@ def approved_for(db: Session, household_id: int, service_id: int, first: date, l
         select(Enrolment.beneficiary_id, Enrolment.tariff_id, Enrolment.valid_from, Enrolment.valid_until)
         .join(
             HouseholdBeneficiary,
-            and_(
-                HouseholdBeneficiary.household_id == Enrolment.household_id,
-                HouseholdBeneficiary.beneficiary_id == Enrolment.beneficiary_id,
-                HouseholdBeneficiary.archived_at.is_(None),
-            ),
+            is_of_family,
         )
         .where(
             Enrolment.household_id == household_id,
@@ -206,11 +209,7 @@ def of_household(db: Session, household_id: int, today: date) -> list[Mine]:
         .join(Beneficiary, Beneficiary.id == Enrolment.beneficiary_id)
         .join(
             HouseholdBeneficiary,
-            and_(
-                HouseholdBeneficiary.household_id == Enrolment.household_id,
-                HouseholdBeneficiary.beneficiary_id == Enrolment.beneficiary_id,
-                HouseholdBeneficiary.archived_at.is_(None),
-            ),
+            is_of_family,
         )
         .join(Service, Service.id == Enrolment.service_id)
         .join(Commune, Commune.id == Service.commune_id)
