@@ -47,6 +47,10 @@ ISO_DAY, LONG_DAY = "\x02", "\x03"
 alike, and are then written once. No name holds such a character."""
 
 
+PLAIN: tuple[DayState, ...] = ("free", "late")
+"""States in which a day looks the same for all children who may be booked."""
+
+
 class Box(NamedTuple):
     """One child on a day that is still to be written into it. What is not free to be ticked has a state and nothing else; or,
     where one may wait for a place, its code and name."""
@@ -162,7 +166,7 @@ def calendar(
         for head, child in zip(heads, children.values(), strict=True)
     ]
     alike = all(always is not None and always.grid is None and always.plans is None for _head, _child, always in eaters)
-    # Days of which nothing but their state is to be said.
+    # Days on which a child has something already, or is ticked: of the others only their state is to be said.
     told = {meal.day for meal in (*taken, *ticked)}
     looks: dict[Boxes, int] = {(): 0}
     plain: dict[DayState, int] = {}
@@ -191,10 +195,6 @@ def calendar(
         [week._replace(has_free=any(row.look in free for row in week.rows)) for week in weeks],
         list(looks),
     )
-
-
-PLAIN: tuple[DayState, ...] = ("free", "late")
-"""States in which a day looks the same for all children who may be booked."""
 
 
 def _day_words(day: Day, period: Period, now: datetime) -> DayWords:

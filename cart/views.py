@@ -489,7 +489,9 @@ def _add(commune: str, service: str, ticked: set[Meal]) -> Response:
     added = (
         ngettext("%(count)s repas ajouté à votre panier.", "%(count)s repas ajoutés à votre panier.", len(lines))
         if lines
-        else _("Ces repas étaient déjà dans votre panier.")
+        else ngettext(
+            "Ce repas était déjà dans votre panier.", "Ces repas étaient déjà dans votre panier.", len(ticked)
+        )
     )
     flash(of_service(added, place.kind), "ok")
     return redirect(url_for("checkout.basket"), 303)

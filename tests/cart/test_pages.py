@@ -75,9 +75,11 @@ def test_what_is_ticked_goes_into_the_basket(
     assert lines(read) == 4
     basket = client.get("/panier").text
     assert "15,20\u00a0€" in basket
+    assert "4 repas ajoutés à votre panier." in basket
     # Once more changes nothing: what is in the basket already is skipped.
     assert submit(client, page, {"repas": codes(family, days)}).status_code == 303
     assert lines(read) == 4
+    assert "Ces repas étaient déjà dans votre panier." in client.get("/panier").text
 
 
 def test_the_calendar_opens_where_somebody_can_still_be_booked(
