@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -15,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.routing import Rule
 
-from accounts.models import HouseholdBeneficiary
+from accounts.models import HouseholdBeneficiary, StaffRole
 from accounts.queries import digest as key_digest
 from checkout import call_off
 from checkout.call_off import Affected, Plan, Scope
@@ -27,7 +29,7 @@ from homes.models import CustodyCalendar, CustodySwap
 from orders.models import Order, SickLeave
 from payments.models import Payment
 from shop.access import audience_of, open_to_all
-from shop.database import Base
+from shop.database import Base, transaction
 from shop.web import csrf
 from tests.conftest import MakeApp, OpenSession, SignIn, Submit
 from tests.factory import Family, Person, ServiceFacts, Town, add, password_hash
@@ -58,7 +60,7 @@ class World:
     """A busy town, and an address for every rule in which it is the family that is meant."""
 
     town: Town
-    parent: Person
+    parent: Family
     stranger: Person
     clerk: Person
     samples: dict[str, Any]
@@ -351,6 +353,26 @@ def test_the_csrf_sweep_sees_a_planted_exemption(make_app: MakeApp) -> None:
         assert app.test_client().post("/planted").status_code == 200
     finally:
         csrf._exempt_views.discard(f"{take.__module__}.{take.__name__}")
+
+
+@pytest.mark.parametrize("who", ["anonymous", "parent", "clerk"])
+def test_a_page_names_each_thing_once_and_labels_what_is_there(
+    app: Flask, world: World, client: FlaskClient, sign_in: SignIn, town: Town, who: str
+) -> None:
+    if who != "anonymous":
+        sign_in(client, world.parent if who == "parent" else world.clerk)
+    # Two communes to note a quotient for: two forms of one kind on the family's page.
+    town.enrol(world.parent, world.parent.beneficiary_ids[0], town.coubon.canteen)
+    with app.app_context(), transaction() as db:
+        facts = {"scope": "commune", "role": "manager", "given_at": town.now}
+        where = {"regie_id": town.regie_id, "commune_id": town.coubon.id}
+        add(db, StaffRole, account_id=world.clerk.account_id, **facts, **where)
+    for rule, method in routes(app):
+        if method == "GET" and rule.endpoint not in WRITES_ON_GET:
+            page = client.get(world.url(app, rule)).text
+            ids = re.findall(r' id="([^"]+)"', page)
+            assert not [name for name, times in Counter(ids).items() if times > 1], rule.rule
+            assert set(re.findall(r'<label[^>]* for="([^"]+)"', page)) <= set(ids), rule.rule
 
 
 @pytest.mark.parametrize("who", ["anonymous", "parent", "clerk"])
