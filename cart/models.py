@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.database import Key, Row
@@ -44,8 +44,8 @@ class BasketLine(Row):
     basket_id: Mapped[int] = mapped_column(Key, ForeignKey("baskets.id"))
     beneficiary_id: Mapped[int] = mapped_column(Key, ForeignKey("beneficiaries.id"))
     service_day_id: Mapped[int] = mapped_column(Key, ForeignKey("service_days.id"))
-    tariff_id: Mapped[int] = mapped_column(Key, ForeignKey("tariffs.id"))
-    tariff_price_id: Mapped[int] = mapped_column(Key, ForeignKey("tariff_prices.id"))
+    tariff_id: Mapped[int] = mapped_column(Key)
+    tariff_price_id: Mapped[int] = mapped_column(Key)
     quoted_cents: Mapped[int]
     credit_cents: Mapped[int]
     """What the wallet gets back when the meal is cancelled in time."""
@@ -53,6 +53,7 @@ class BasketLine(Row):
     """How the price came about, as `cart.quotes` writes it; nothing for a flat price in time."""
 
     __table_args__ = (
+        ForeignKeyConstraint(["tariff_price_id", "tariff_id"], ["tariff_prices.id", "tariff_prices.tariff_id"]),
         UniqueConstraint("basket_id", "beneficiary_id", "service_day_id"),
         CheckConstraint("quoted_cents >= 0", name="quoted"),
         CheckConstraint("credit_cents >= 0", name="credit"),

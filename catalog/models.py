@@ -151,6 +151,7 @@ class TariffPrice(Row):
 
     __table_args__ = (
         UniqueConstraint("tariff_id", "valid_from"),
+        UniqueConstraint("id", "tariff_id"),
         CheckConstraint("cents >= 0", name="cents"),
         CheckConstraint("valid_until IS NULL OR valid_until >= valid_from", name="validity"),
     )

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.database import Key, Row
@@ -13,6 +13,7 @@ FREED_STATES = ("offered", "held", "taken", "withdrawn", "lapsed")
 LIVE = "state IN ('held', 'confirmed')"
 ALIVE = text("state IN ('offered', 'held')")
 SOLD = text("state IN ('held', 'taken')")
+CALLED_OFF = text("call_off_id IS NOT NULL")
 OFFERED = text("state = 'offered'")
 
 
@@ -40,6 +41,7 @@ class Order(Row):
 
     __table_args__ = (
         UniqueConstraint("id", "regie_id", "household_id"),
+        UniqueConstraint("id", "household_id"),
         CheckConstraint(f"state IN ({', '.join(repr(state) for state in ORDER_STATES)})", name="state"),
         CheckConstraint("settlement IN ('wallet', 'card', 'invoice', 'counter')", name="settlement"),
         CheckConstraint("total_cents >= 0", name="total"),
@@ -67,14 +69,14 @@ class Reservation(Row):
 
     __tablename__ = "reservations"
 
-    order_id: Mapped[int] = mapped_column(Key, ForeignKey("orders.id"), index=True)
-    household_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"))
+    order_id: Mapped[int] = mapped_column(Key, index=True)
+    household_id: Mapped[int] = mapped_column(Key)
     beneficiary_id: Mapped[int] = mapped_column(Key, ForeignKey("beneficiaries.id"))
     service_day_id: Mapped[int] = mapped_column(Key, ForeignKey("service_days.id"))
     school_id: Mapped[int | None] = mapped_column(Key, ForeignKey("schools.id"))
     """The child's school when it was sold: among whose places it counts, wherever the child goes later."""
-    tariff_id: Mapped[int] = mapped_column(Key, ForeignKey("tariffs.id"))
-    tariff_price_id: Mapped[int] = mapped_column(Key, ForeignKey("tariff_prices.id"))
+    tariff_id: Mapped[int] = mapped_column(Key)
+    tariff_price_id: Mapped[int] = mapped_column(Key)
     """The dated price it was sold at: why it cost what it cost."""
     cents: Mapped[int]
     credit_cents: Mapped[int]
@@ -90,10 +92,12 @@ class Reservation(Row):
     """Who noted it: a clerk at the roll-call, or the family that said the child is ill."""
     cancelled_at: Mapped[datetime | None]
     cancelled_by_id: Mapped[int | None] = mapped_column(Key, ForeignKey("accounts.id"))
-    call_off_id: Mapped[int | None] = mapped_column(Key, ForeignKey("call_offs.id"), index=True)
+    call_off_id: Mapped[int | None] = mapped_column(Key, ForeignKey("call_offs.id"))
     """What the town hall called off, where that is why it was cancelled."""
 
     __table_args__ = (
+        ForeignKeyConstraint(["order_id", "household_id"], ["orders.id", "orders.household_id"]),
+        ForeignKeyConstraint(["tariff_price_id", "tariff_id"], ["tariff_prices.id", "tariff_prices.tariff_id"]),
         CheckConstraint(f"state IN ({', '.join(repr(state) for state in RESERVATION_STATES)})", name="state"),
         CheckConstraint("attendance IN ('expected', 'present', 'absent_excused', 'absent')", name="attendance"),
         CheckConstraint("(attendance_at IS NULL) = (attendance_by_id IS NULL)", name="noted"),
@@ -111,6 +115,7 @@ class Reservation(Row):
         ),
         Index("ix_reservations_service_day", "service_day_id"),
         Index("ix_reservations_household", "household_id", "service_day_id"),
+        Index("ix_reservations_call_off_id", "call_off_id", postgresql_where=CALLED_OFF, sqlite_where=CALLED_OFF),
     )
 
 
@@ -154,8 +159,8 @@ class UnbookedMeal(Row):
     household_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"))
     beneficiary_id: Mapped[int] = mapped_column(Key, ForeignKey("beneficiaries.id"))
     service_day_id: Mapped[int] = mapped_column(Key, ForeignKey("service_days.id"))
-    tariff_id: Mapped[int] = mapped_column(Key, ForeignKey("tariffs.id"))
-    tariff_price_id: Mapped[int] = mapped_column(Key, ForeignKey("tariff_prices.id"))
+    tariff_id: Mapped[int] = mapped_column(Key)
+    tariff_price_id: Mapped[int] = mapped_column(Key)
     cents: Mapped[int]
     basis: Mapped[str] = mapped_column(Text)
     """How the price came about, as `cart.quotes` writes it."""
@@ -171,6 +176,7 @@ class UnbookedMeal(Row):
     """What the town hall called off, where that is why it was struck off."""
 
     __table_args__ = (
+        ForeignKeyConstraint(["tariff_price_id", "tariff_id"], ["tariff_prices.id", "tariff_prices.tariff_id"]),
         CheckConstraint("state IN ('due', 'paid', 'struck')", name="state"),
         CheckConstraint("cents >= 0", name="cents"),
         CheckConstraint("state = 'struck' OR (state = 'paid') = (settled_at IS NOT NULL)", name="settled"),

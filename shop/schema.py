@@ -33,7 +33,8 @@ def _config(connection: Connection | None = None) -> AlembicConfig:
 def _upgrading(database: Database) -> Iterator[Connection]:
     with database.engine.connect() as connection:
         if database.is_sqlite:
-            yield connection
+            with _keys_looked_at_afterwards(connection):
+                yield connection
             return
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": UPGRADE_LOCK})
         connection.commit()
@@ -43,6 +44,19 @@ def _upgrading(database: Database) -> Iterator[Connection]:
             connection.rollback()
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": UPGRADE_LOCK})
             connection.commit()
+
+
+@contextmanager
+def _keys_looked_at_afterwards(connection: Connection) -> Iterator[None]:
+    """On SQLite a table changes by being written anew and renamed, as https://www.sqlite.org/lang_altertable.html has it:
+    meanwhile what refers to it refers to nothing. The migrations look at all keys before they end."""
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute("PRAGMA foreign_keys=OFF")  # which does nothing within a transaction
+    try:
+        yield
+    finally:
+        connection.rollback()
+        driver.execute("PRAGMA foreign_keys=ON")
 
 
 def current_revision(database: Database) -> str | None:

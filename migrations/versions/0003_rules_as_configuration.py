@@ -59,8 +59,10 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("quotients")
     for table in CREDITED:
-        op.drop_column(table, "basis")
-        op.drop_column(table, "credit_cents")
+        with op.batch_alter_table(table) as batch:
+            batch.drop_constraint(op.f(f"ck_{table}_credit"), type_="check")
+            batch.drop_column("basis")
+            batch.drop_column("credit_cents")
     op.drop_column("service_days", "late_deadline_at")
     op.drop_column("tariff_prices", "decided_on")
     op.drop_column("tariff_prices", "grid")

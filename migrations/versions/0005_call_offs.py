@@ -51,5 +51,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index(op.f("ix_reservations_call_off_id"), table_name="reservations")
-    op.drop_column("reservations", "call_off_id")
+    with op.batch_alter_table("reservations") as batch:
+        batch.drop_column("call_off_id")
     op.drop_table("call_offs")

@@ -100,6 +100,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("waiting_entries")
-    op.drop_column("reservations", "school_id")
+    with op.batch_alter_table("reservations") as batch:
+        batch.drop_column("school_id")
     op.drop_table("school_places")
     op.drop_table("school_limits")

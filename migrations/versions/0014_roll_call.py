@@ -28,6 +28,10 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index(op.f("ix_unbooked_meals_call_off_id"), table_name="unbooked_meals")
-    op.drop_column("unbooked_meals", "call_off_id")
-    op.drop_column("reservations", "attendance_by_id")
-    op.drop_column("reservations", "attendance_at")
+    with op.batch_alter_table("unbooked_meals") as batch:
+        batch.drop_constraint(op.f("ck_unbooked_meals_called_off"), type_="check")
+        batch.drop_column("call_off_id")
+    with op.batch_alter_table("reservations") as batch:
+        batch.drop_constraint(op.f("ck_reservations_noted"), type_="check")
+        batch.drop_column("attendance_by_id")
+        batch.drop_column("attendance_at")

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -13,8 +14,11 @@ from sqlalchemy.orm import Session
 
 from accounts.models import Account, Beneficiary
 from accounts.rules import search_text
+from catalog.models import TariffPrice
 from checkout import books
+from orders.models import Reservation
 from shop import audit, schema
+from shop.clock import StoppedClock
 from shop.database import BEGIN, FREEZE, Base, Database, reading, snapshot, transaction
 from tests.conftest import START, CountStatements, MakeApp, OpenSession
 from tests.factory import Town, add
@@ -183,6 +187,51 @@ def test_names_that_stand_there_are_made_findable(make_database: Callable[[str],
         database.engine.dispose()
 
 
+def test_a_table_that_is_written_anew_keeps_its_rows_and_what_refers_to_them(
+    make_database: Callable[[str], str], make_app: MakeApp, clock: StoppedClock
+) -> None:
+    app = make_app(database_url=make_database("anew"))
+    database = database_of(app)
+    with app.app_context():
+        schema.upgrade(database)
+        town = Town.founded(app, clock.now())
+        canteen = town.aiguilhe.canteen
+        town.paid_order(town.family(balance_cents=5000), canteen, canteen.open_days(town.now)[:2])
+        with reading() as db:
+            sold = db.scalars(select(Reservation.id)).all()
+        schema.downgrade(database, "0016")
+        schema.upgrade(database)
+        assert schema.drift(database) == []
+        with reading() as db:
+            assert sold
+            assert db.scalars(select(Reservation.id)).all() == sold
+            assert books.check(db) == []
+        with pytest.raises(IntegrityError), transaction() as db:
+            db.execute(text("DELETE FROM orders"))
+
+
+def test_an_upgrade_refuses_rows_that_refer_to_nothing(make_database: Callable[[str], str]) -> None:
+    """SQLite does not look while it writes a table anew."""
+    database = Database(make_database("dangling"))
+    try:
+        schema.upgrade(database)
+        schema.downgrade(database, "0016")
+        if not database.is_sqlite:
+            pytest.skip("sqlite only")
+        with database.engine.connect() as connection:
+            driver: Any = connection.connection.dbapi_connection
+            driver.execute("PRAGMA foreign_keys=OFF")
+            driver.execute("INSERT INTO tariff_prices (tariff_id, valid_from, cents) VALUES (999, '2026-09-01', 380)")
+            driver.execute("PRAGMA foreign_keys=ON")
+        with pytest.raises(RuntimeError, match=r"refer to nothing.*tariff_prices"):
+            schema.upgrade(database)
+        assert schema.current_revision(database) == "0016"
+        with database.engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    finally:
+        database.engine.dispose()
+
+
 # --- append-only (trust: T-005, T-006) ---
 
 
@@ -315,6 +364,22 @@ def test_a_payment_for_an_order_of_another_regie_is_refused(town: Town, write: O
     _order, payment = town.pending_order(family, town.aiguilhe.canteen, town.aiguilhe.canteen.open_days(town.now)[:1])
     with pytest.raises(IntegrityError), write() as db:
         db.execute(text(f"UPDATE payments SET regie_id = {foreign.regie_id} WHERE id = {payment}"))
+
+
+@pytest.mark.parametrize("change", ["household_id = {other}", "tariff_id = {adults}", "tariff_price_id = {price}"])
+def test_a_meal_of_another_household_or_at_another_tariffs_price_is_refused(
+    town: Town, read: OpenSession, write: OpenSession, change: str
+) -> None:
+    canteen = town.aiguilhe.canteen
+    town.paid_order(town.family(balance_cents=5000), canteen, canteen.open_days(town.now)[:1])
+    other = town.family().household_id
+    with read() as db:
+        sold = db.scalars(select(Reservation).limit(1)).one()
+        price = db.scalars(select(TariffPrice).where(TariffPrice.tariff_id != sold.tariff_id).limit(1)).one()
+        planted = change.format(other=other, adults=price.tariff_id, price=price.id)
+        statement = text(f"UPDATE reservations SET {planted} WHERE id = {sold.id}")
+    with pytest.raises(IntegrityError), write() as db:
+        db.execute(statement)
 
 
 def test_a_wallet_below_zero_is_refused(town: Town, write: OpenSession) -> None:
