@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueC
 from sqlalchemy.orm import Mapped, mapped_column
 
 from accounts.rules import search_text
-from shop.database import Key, Row
+from shop.database import Key, Row, Word
 
 ACCOUNT_STATES = ("unconfirmed", "active", "closed")
 RELATIONS = ("father", "mother", "guardian", "grandparent", "self", "other")
@@ -53,7 +53,7 @@ class Account(Row):
     siret: Mapped[str | None] = mapped_column(String(14))
     search_text: Mapped[str] = mapped_column(Text, default=searched)
     """Names and telephone number as a town hall searches and sorts them (`rules.search_text`)."""
-    state: Mapped[str] = mapped_column(String(12))
+    state: Mapped[str] = mapped_column(Word(12))
     terms_accepted_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]
@@ -83,7 +83,7 @@ class Consent(Row):
     __tablename__ = "consents"
 
     account_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"), index=True)
-    kind: Mapped[str] = mapped_column(String(20))
+    kind: Mapped[str] = mapped_column(Word(20))
     given_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
 
@@ -120,7 +120,7 @@ class AccountLink(Row):
     __tablename__ = "account_links"
 
     account_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"), index=True)
-    purpose: Mapped[str] = mapped_column(String(16))
+    purpose: Mapped[str] = mapped_column(Word(16))
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
     new_email: Mapped[str | None] = mapped_column(String(254))
     created_at: Mapped[datetime]
@@ -156,7 +156,7 @@ class HouseholdMember(Row):
 
     household_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"), index=True)
     account_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"), unique=True)
-    role: Mapped[str] = mapped_column(String(12))
+    role: Mapped[str] = mapped_column(Word(12))
 
     __table_args__ = (CheckConstraint(one_of("role", ("holder", "co")), name="role"),)
 
@@ -217,10 +217,10 @@ class StaffRole(Row):
     __tablename__ = "staff_roles"
 
     account_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"), index=True)
-    scope: Mapped[str] = mapped_column(String(10))
+    scope: Mapped[str] = mapped_column(Word(10))
     regie_id: Mapped[int | None] = mapped_column(Key, ForeignKey("regies.id"))
     commune_id: Mapped[int | None] = mapped_column(Key, ForeignKey("communes.id"))
-    role: Mapped[str] = mapped_column(String(10))
+    role: Mapped[str] = mapped_column(Word(10))
     given_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
 

@@ -92,7 +92,11 @@ def services_on(db: Session, commune_ids: Collection[int], day: date) -> list[Se
             func.count(case((Reservation.state == "confirmed", 1))),
             *(
                 select(func.count())
-                .where(WaitingEntry.service_day_id == ServiceDay.id, WaitingEntry.state == state)
+                .where(
+                    WaitingEntry.service_day_id == ServiceDay.id,
+                    WaitingEntry.state.in_(("waiting", "offered")),  # as the index says
+                    WaitingEntry.state == state,
+                )
                 .correlate(ServiceDay)
                 .scalar_subquery()
                 for state in ("offered", "waiting")

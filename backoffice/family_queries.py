@@ -201,6 +201,7 @@ def search_families(db: Session, commune_ids: Collection[int], typed: str) -> li
     member = aliased(HouseholdMember)
     query = (
         select(known.c.household_id, Account.last_name, Account.first_name, Account.email, Account.search_text)
+        .select_from(known)
         .join(member, and_(member.household_id == known.c.household_id, member.role == "holder"))
         .join(Account, and_(Account.id == member.account_id, Account.state == "active"))
         .join(Beneficiary, Beneficiary.id == known.c.beneficiary_id)

@@ -3,9 +3,23 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, literal_column, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.orm import QueryableAttribute
 
 from accounts.models import Beneficiary, HouseholdBeneficiary
 from cart.models import Basket, BasketLine, WaitingEntry
@@ -17,7 +31,7 @@ from enrolments.models import Enrolment
 from homes.queries import custodies
 from homes.rules import Custody
 from shop.database import AnySelect, Key
-from shop.statements import Rows, is_one_of, run
+from shop.statements import Rows, run
 
 
 def takes_picnic(service_day_id: Any, pupil: Any) -> ColumnElement[bool]:
@@ -26,7 +40,7 @@ def takes_picnic(service_day_id: Any, pupil: Any) -> ColumnElement[bool]:
         select(CallOff.id)
         .where(
             CallOff.service_day_id == service_day_id,
-            is_one_of(CallOff.state, STANDING),
+            CallOff.state.in_(STANDING),
             CallOff.picnic,
             concerns(pupil),
         )
@@ -41,7 +55,7 @@ STANDING = ("planned", "done")
 
 def no_meal() -> ColumnElement[bool]:
     """Call-offs for which nothing more is booked: those that hold, but for outings with picnics."""
-    return and_(is_one_of(CallOff.state, STANDING), CallOff.picnic.is_(False))
+    return and_(CallOff.state.in_(STANDING), CallOff.picnic.is_(False))
 
 
 def concerns(pupil: Any) -> ColumnElement[bool]:
@@ -67,7 +81,7 @@ def freed_for(household_id: Any) -> ColumnElement[int]:
         .select_from(freed.join(given, given.c.id == freed.c.reservation_id))
         .where(
             freed.c.service_day_id == ServiceDay.id,
-            is_one_of(freed.c.state, ["offered"]),
+            freed.c.state.in_(["offered"]),
             given.c.household_id != household_id,
             given.c.beneficiary_id.not_in(own),
         )
@@ -78,82 +92,18 @@ def freed_for(household_id: Any) -> ColumnElement[int]:
     return case((ServiceDay.freed_deadline_at.is_(None), literal_column("0")), else_=found)
 
 
-def _days_where(is_wanted: ColumnElement[bool]) -> AnySelect:
-    """The days that are wanted, each with what the household's children have already on it."""
-    taken = union_all(
+def _days_where(is_wanted: ColumnElement[bool], *more: QueryableAttribute[int]) -> CompoundSelect[*tuple[Any, ...]]:
+    """The days that are wanted, in any order, with `more` of each; and, in rows that have a child and the day's id alone,
+    what the household's children have already on them."""
+
+    def taken(service_day_id: Any, child_id: Any, what: ColumnElement[Any]) -> AnySelect:
+        nothing = [null()] * (len(Day._fields) - 2 + len(more))
+        return select(child_id, what, service_day_id, *nothing)
+
+    return union_all(
         select(
-            reservations.c.service_day_id,
-            reservations.c.beneficiary_id,
-            case(
-                (reservations.c.household_id == bindparam("household_id"), literal_column("1")),
-                else_=literal_column("3"),
-            ).label("booked"),
-        )
-        .join(ServiceDay, ServiceDay.id == reservations.c.service_day_id)
-        .where(
-            reservations.c.beneficiary_id.in_(
-                select(HouseholdBeneficiary.beneficiary_id).where(
-                    HouseholdBeneficiary.household_id == bindparam("household_id")
-                )
-            ),
-            is_live,
-            is_wanted,
-        ),
-        # Who has eaten without a booking has had the meal, whichever home is charged.
-        select(unbooked.c.service_day_id, unbooked.c.beneficiary_id, literal_column("7"))
-        .join(ServiceDay, ServiceDay.id == unbooked.c.service_day_id)
-        .where(
-            unbooked.c.beneficiary_id.in_(
-                select(HouseholdBeneficiary.beneficiary_id).where(
-                    HouseholdBeneficiary.household_id == bindparam("household_id")
-                )
-            ),
-            unbooked.c.state != literal_column("'struck'"),
-            is_wanted,
-        ),
-        select(BasketLine.service_day_id, BasketLine.beneficiary_id, literal_column("0"))
-        .join(Basket, Basket.id == BasketLine.basket_id)
-        .join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)
-        .where(
-            Basket.household_id == bindparam("household_id"),
-            is_one_of(Basket.state, LIVE_STATES),
-            is_wanted,
-        ),
-        select(ServiceDay.id, HouseholdBeneficiary.beneficiary_id, literal_column("2"))
-        .select_from(CallOff)
-        .join(ServiceDay, ServiceDay.id == CallOff.service_day_id)
-        .join(Beneficiary, concerns(Beneficiary))
-        .join(HouseholdBeneficiary, HouseholdBeneficiary.beneficiary_id == Beneficiary.id)
-        .where(
-            HouseholdBeneficiary.household_id == bindparam("household_id"),
-            no_meal(),
-            is_wanted,
-        ),
-        select(SchoolPlace.service_day_id, HouseholdBeneficiary.beneficiary_id, literal_column("4"))
-        .select_from(HouseholdBeneficiary)
-        .join(Beneficiary, Beneficiary.id == HouseholdBeneficiary.beneficiary_id)
-        .join(SchoolPlace, SchoolPlace.school_id == Beneficiary.school_id)
-        .join(ServiceDay, ServiceDay.id == SchoolPlace.service_day_id)
-        .where(
-            HouseholdBeneficiary.household_id == bindparam("household_id"),
-            SchoolPlace.booked_count >= SchoolPlace.capacity,
-            is_wanted,
-        ),
-        select(
-            WaitingEntry.service_day_id,
-            WaitingEntry.beneficiary_id,
-            case((WaitingEntry.offered_until.is_(None), literal_column("5")), else_=literal_column("6")),
-        )
-        .join(ServiceDay, ServiceDay.id == WaitingEntry.service_day_id)
-        .where(
-            WaitingEntry.household_id == bindparam("household_id"),
-            is_one_of(WaitingEntry.state, ["waiting", "offered"]),
-            or_(WaitingEntry.offered_until.is_(None), WaitingEntry.offered_until > bindparam("now")),
-            is_wanted,
-        ),
-    ).subquery()
-    return (
-        select(
+            null(),
+            null(),
             ServiceDay.id,
             ServiceDay.day,
             ServiceDay.is_open,
@@ -166,12 +116,78 @@ def _days_where(is_wanted: ColumnElement[bool]) -> AnySelect:
             ServiceDay.menu,
             ServiceDay.freed_deadline_at,
             freed_for(bindparam("household_id", type_=Key)),
-            taken.c.beneficiary_id,
-            taken.c.booked,
+            *more,
+        ).where(is_wanted),
+        taken(
+            reservations.c.service_day_id,
+            reservations.c.beneficiary_id,
+            case(
+                (reservations.c.household_id == bindparam("household_id"), literal_column("1")),
+                else_=literal_column("3"),
+            ),
         )
-        .outerjoin(taken, taken.c.service_day_id == ServiceDay.id)
-        .where(is_wanted)
-        .order_by(ServiceDay.day)
+        .join(ServiceDay, ServiceDay.id == reservations.c.service_day_id)
+        .where(
+            reservations.c.beneficiary_id.in_(
+                select(HouseholdBeneficiary.beneficiary_id).where(
+                    HouseholdBeneficiary.household_id == bindparam("household_id")
+                )
+            ),
+            is_live,
+            is_wanted,
+        ),
+        # Who has eaten without a booking has had the meal, whichever home is charged.
+        taken(unbooked.c.service_day_id, unbooked.c.beneficiary_id, literal_column("7"))
+        .join(ServiceDay, ServiceDay.id == unbooked.c.service_day_id)
+        .where(
+            unbooked.c.beneficiary_id.in_(
+                select(HouseholdBeneficiary.beneficiary_id).where(
+                    HouseholdBeneficiary.household_id == bindparam("household_id")
+                )
+            ),
+            unbooked.c.state != "struck",
+            is_wanted,
+        ),
+        taken(BasketLine.service_day_id, BasketLine.beneficiary_id, literal_column("0"))
+        .join(Basket, Basket.id == BasketLine.basket_id)
+        .join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)
+        .where(
+            Basket.household_id == bindparam("household_id"),
+            Basket.state.in_(LIVE_STATES),
+            is_wanted,
+        ),
+        taken(ServiceDay.id, HouseholdBeneficiary.beneficiary_id, literal_column("2"))
+        .select_from(CallOff)
+        .join(ServiceDay, ServiceDay.id == CallOff.service_day_id)
+        .join(Beneficiary, concerns(Beneficiary))
+        .join(HouseholdBeneficiary, HouseholdBeneficiary.beneficiary_id == Beneficiary.id)
+        .where(
+            HouseholdBeneficiary.household_id == bindparam("household_id"),
+            no_meal(),
+            is_wanted,
+        ),
+        taken(SchoolPlace.service_day_id, HouseholdBeneficiary.beneficiary_id, literal_column("4"))
+        .select_from(HouseholdBeneficiary)
+        .join(Beneficiary, Beneficiary.id == HouseholdBeneficiary.beneficiary_id)
+        .join(SchoolPlace, SchoolPlace.school_id == Beneficiary.school_id)
+        .join(ServiceDay, ServiceDay.id == SchoolPlace.service_day_id)
+        .where(
+            HouseholdBeneficiary.household_id == bindparam("household_id"),
+            SchoolPlace.booked_count >= SchoolPlace.capacity,
+            is_wanted,
+        ),
+        taken(
+            WaitingEntry.service_day_id,
+            WaitingEntry.beneficiary_id,
+            case((WaitingEntry.offered_until.is_(None), literal_column("5")), else_=literal_column("6")),
+        )
+        .join(ServiceDay, ServiceDay.id == WaitingEntry.service_day_id)
+        .where(
+            WaitingEntry.household_id == bindparam("household_id"),
+            WaitingEntry.state.in_(["waiting", "offered"]),
+            or_(WaitingEntry.offered_until.is_(None), WaitingEntry.offered_until > bindparam("now")),
+            is_wanted,
+        ),
     )
 
 
@@ -181,11 +197,15 @@ _DAYS_OF_SERVICES = _days_where(
         _is_between,
         ServiceDay.service_id.in_(
             select(Enrolment.service_id).where(
-                Enrolment.household_id == bindparam("household_id"), is_one_of(Enrolment.state, ["approved"])
+                Enrolment.household_id == bindparam("household_id"), Enrolment.state.in_(["approved"])
             )
         ),
-    )
-).add_columns(ServiceDay.service_id)
+    ),
+    ServiceDay.service_id,
+)
+_DAY_ID = 2
+"""The column of a row's day, after the child and what it has there."""
+_by_day = attrgetter("day")
 _WHAT: tuple[Taken, ...] = ("basket", "booked", "off", "there", "full", "waiting", "offered", "eaten")
 _ORDER: tuple[Taken, ...] = ("full", "waiting", "offered", "basket", "off", "eaten", "booked", "there")
 """What counts most, where a meal is several of them, is the last."""
@@ -209,23 +229,31 @@ def days_of_services(
     """As `days_between`, for every service at which the household has an approved enrolment; by service. One statement, and
     as many more."""
     homes = custodies(db, household_id) if shared else {}
+    rows = run(db, _DAYS_OF_SERVICES, household_id=household_id, first=first, last=last, now=now)
+    service_of = {row[_DAY_ID]: row[-1] for row in rows if row[0] is None}
     by_service: dict[int, list[Sequence[Any]]] = defaultdict(list)
-    for *row, service_id in run(db, _DAYS_OF_SERVICES, household_id=household_id, first=first, last=last, now=now):
-        by_service[service_id].append(row)
-    return {service_id: _days_and_taken(rows, homes, household_id) for service_id, rows in by_service.items()}
+    for row in rows:
+        by_service[service_of[row[_DAY_ID]]].append(row[:-1])
+    return {service_id: _days_and_taken(found, homes, household_id) for service_id, found in by_service.items()}
 
 
 def _days_and_taken(
     rows: Iterable[Sequence[Any]], homes: Mapping[int, Custody], household_id: int
 ) -> tuple[dict[date, Day], dict[Meal, Taken]]:
-    days: dict[date, Day] = {}
-    taken: dict[Meal, Taken] = {}
+    found: list[Day] = []
+    had: list[Sequence[Any]] = []
     for row in rows:
-        *facts, child_id, place = row
-        day = Day(*facts)
-        days[day.day] = day
-        if child_id is not None:
-            meal = Meal(child_id, day.day)
+        if row[0] is None:
+            found.append(Day._make((*row[_DAY_ID:], ())))
+        else:
+            had.append(row)
+    found.sort(key=_by_day)
+    days = {day.day: day for day in found}
+    taken: dict[Meal, Taken] = {}
+    if had:
+        dates = {day.id: day.day for day in found}
+        for child_id, place, service_day_id, *_nothing in had:
+            meal = Meal(child_id, dates[service_day_id])
             taken[meal] = max(_WHAT[place], taken.get(meal, "full"), key=_ORDER.index)
     for meal, what in taken.items():
         # What is in the basket takes what was given back first.

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, exists, func, literal_column, or_, select
+from sqlalchemy import and_, bindparam, exists, func, or_, select
 
 from accounts.models import Beneficiary, HouseholdBeneficiary
 from cart.days import concerns, freed_for, no_meal
@@ -25,7 +25,7 @@ from enrolments.outside_invoices import OpenInvoice
 from homes.queries import custodies
 from shop.clock import paris_day
 from shop.database import AnySelect
-from shop.statements import Rows, is_one_of, run
+from shop.statements import Rows, run
 
 
 class BasketMeal(NamedTuple):
@@ -164,7 +164,7 @@ _MEALS: AnySelect = (
         .where(
             unbooked.c.beneficiary_id == BasketLine.beneficiary_id,
             unbooked.c.service_day_id == BasketLine.service_day_id,
-            unbooked.c.state != literal_column("'struck'"),
+            unbooked.c.state != "struck",
         )
         .correlate(BasketLine)
         .scalar_subquery(),
@@ -184,7 +184,7 @@ _MEALS: AnySelect = (
             Enrolment.beneficiary_id == BasketLine.beneficiary_id,
             Enrolment.tariff_id == BasketLine.tariff_id,
             Enrolment.service_id == ServiceDay.service_id,
-            is_one_of(Enrolment.state, ["approved"]),
+            Enrolment.state.in_(["approved"]),
             Enrolment.valid_from <= ServiceDay.day,
             Enrolment.valid_until >= ServiceDay.day,
         ),
@@ -215,14 +215,12 @@ _MEALS: AnySelect = (
             WaitingEntry.household_id == Basket.household_id,
             WaitingEntry.beneficiary_id == BasketLine.beneficiary_id,
             WaitingEntry.service_day_id == BasketLine.service_day_id,
-            is_one_of(WaitingEntry.state, ["waiting", "offered"]),
+            WaitingEntry.state.in_(["waiting", "offered"]),
         ),
     )
     .order_by(Service.id, ServiceDay.day, BasketLine.beneficiary_id, BasketLine.id)
 )
-_MEALS_OF_HOUSEHOLD = _MEALS.where(
-    Basket.household_id == bindparam("household_id"), is_one_of(Basket.state, LIVE_STATES)
-)
+_MEALS_OF_HOUSEHOLD = _MEALS.where(Basket.household_id == bindparam("household_id"), Basket.state.in_(LIVE_STATES))
 _MEALS_OF_BASKET = _MEALS.where(Basket.id == bindparam("basket_id"))
 _EATING = (
     select(reservations.c.service_day_id, reservations.c.beneficiary_id)
@@ -232,7 +230,7 @@ _EATING = (
         reservations.c.service_day_id.in_(
             select(BasketLine.service_day_id)
             .join(Basket, Basket.id == BasketLine.basket_id)
-            .where(Basket.household_id == bindparam("household_id"), is_one_of(Basket.state, LIVE_STATES))
+            .where(Basket.household_id == bindparam("household_id"), Basket.state.in_(LIVE_STATES))
         ),
         is_live,
     )

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shop.database import Key, Row
+from shop.database import Key, Row, Word
 
 LIVE = "state IN ('open', 'completing')"
 WAITING_STATES = ("waiting", "offered", "taken", "lapsed", "declined", "left", "over")
@@ -19,7 +19,7 @@ class Basket(Row):
 
     household_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"))
     regie_id: Mapped[int] = mapped_column(Key, ForeignKey("regies.id"))
-    state: Mapped[str] = mapped_column(String(10))
+    state: Mapped[str] = mapped_column(Word(10))
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime]
 
@@ -75,7 +75,7 @@ class WaitingEntry(Row):
     service_day_id: Mapped[int] = mapped_column(Key, ForeignKey("service_days.id"))
     account_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
     """Who asked."""
-    state: Mapped[str] = mapped_column(String(8))
+    state: Mapped[str] = mapped_column(Word(8))
     asked_at: Mapped[datetime]
     offered_at: Mapped[datetime | None]
     offered_until: Mapped[datetime | None]

@@ -12,11 +12,11 @@ from cart.models import Basket, BasketLine
 from cart.quotes import Quote
 from cart.rules import MOST_MEALS, Line
 from shop.database import Key, insert_or_touch
-from shop.statements import as_rows, is_one_of, numbers, run
+from shop.statements import as_rows, numbers, run
 
 LIVE_STATES = ("open", "completing")
 
-_IS_LIVE = is_one_of(Basket.state, LIVE_STATES)
+_IS_LIVE = Basket.state.in_(LIVE_STATES)
 _LINES_HELD = (
     # Named as text: what stands in RETURNING is not correlated by itself.
     select(func.count()).where(BasketLine.basket_id == literal_column("baskets.id")).scalar_subquery().label("lines")

@@ -2,8 +2,7 @@
 
 from sqlalchemy import column, table
 
-from shop.database import UtcDateTime
-from shop.statements import is_one_of
+from shop.database import UtcDateTime, Word
 
 unbooked = table(
     "unbooked_meals",
@@ -13,7 +12,7 @@ unbooked = table(
     column("household_id"),
     column("regie_id"),
     column("cents"),
-    column("state"),
+    column("state", Word()),
     column("noted_at", UtcDateTime()),
 )
 reservations = table(
@@ -22,8 +21,8 @@ reservations = table(
     column("household_id"),
     column("beneficiary_id"),
     column("service_day_id"),
-    column("state"),
+    column("state", Word()),
 )
 given = reservations.alias("given")
-freed = table("freed_meals", column("reservation_id"), column("service_day_id"), column("state"))
-is_live = is_one_of(reservations.c.state, ["held", "confirmed"])
+freed = table("freed_meals", column("reservation_id"), column("service_day_id"), column("state", Word()))
+is_live = reservations.c.state.in_(["held", "confirmed"])

@@ -15,7 +15,7 @@ from catalog.models import Commune, Holiday, SchoolYear, Service, Tariff, Tariff
 from catalog.rules.policies import Policies
 from catalog.rules.prices import read_grid
 from enrolments.models import CarePlan, Enrolment
-from shop.statements import Rows, is_one_of, run
+from shop.statements import Rows, run
 
 _FAR = date.max
 
@@ -104,7 +104,7 @@ _RIGHTS = (
     .join(Beneficiary, Beneficiary.id == Enrolment.beneficiary_id)
     .join(Tariff, Tariff.id == Enrolment.tariff_id)
     .join(TariffPrice, TariffPrice.tariff_id == Enrolment.tariff_id)
-    .where(Enrolment.household_id == bindparam("household_id"), is_one_of(Enrolment.state, ["approved"]))
+    .where(Enrolment.household_id == bindparam("household_id"), Enrolment.state.in_(["approved"]))
     .subquery()
 )
 _PLACE_AND_CHILDREN = (
@@ -223,7 +223,7 @@ _PLACES_OF = _PLACE.where(
     Service.id.in_(
         select(Enrolment.service_id).where(
             Enrolment.household_id == bindparam("household_id"),
-            is_one_of(Enrolment.state, ["approved"]),
+            Enrolment.state.in_(["approved"]),
             Enrolment.valid_until >= bindparam("today"),
         )
     )
@@ -249,7 +249,7 @@ _REQUESTS = (
     .join(Beneficiary, Beneficiary.id == Enrolment.beneficiary_id)
     .where(
         Enrolment.household_id == bindparam("household_id"),
-        is_one_of(Enrolment.state, ["requested", "to_complete"]),
+        Enrolment.state.in_(["requested", "to_complete"]),
     )
     .order_by(Enrolment.requested_at, Enrolment.id)
 )

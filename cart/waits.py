@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from sqlalchemy import bindparam, literal_column, select
+from sqlalchemy import bindparam, select
 
 from cart.others import unbooked
 from cart.places import Place
@@ -15,7 +15,7 @@ from shop.clock import paris_day
 from shop.statements import Rows, run
 
 _DUES = select(unbooked.c.regie_id, unbooked.c.cents, unbooked.c.noted_at).where(
-    unbooked.c.household_id == bindparam("household_id"), unbooked.c.state == literal_column("'due'")
+    unbooked.c.household_id == bindparam("household_id"), unbooked.c.state == "due"
 )
 
 

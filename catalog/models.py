@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shop.database import Key, Row
+from shop.database import Key, Row, Word
 
 
 class Regie(Row):
@@ -77,11 +77,11 @@ class Service(Row):
     commune_id: Mapped[int] = mapped_column(Key, ForeignKey("communes.id"))
     slug: Mapped[str] = mapped_column(String(60))
     name: Mapped[str] = mapped_column(String(80))
-    kind: Mapped[str] = mapped_column(String(12))
+    kind: Mapped[str] = mapped_column(Word(12))
     description: Mapped[str] = mapped_column(Text, default="")
     weekdays: Mapped[str] = mapped_column(String(7))
     """ISO weekday digits of the days it is served: "1245"."""
-    settlement: Mapped[str] = mapped_column(String(10))
+    settlement: Mapped[str] = mapped_column(Word(10))
     capacity: Mapped[int | None]
     """Meals a day; nothing means no limit."""
     book_rule: Mapped[Any] = mapped_column(JSON)
@@ -260,12 +260,12 @@ class CallOff(Row):
     school_id: Mapped[int | None] = mapped_column(Key, ForeignKey("schools.id"))
     """Whose pupils alone it concerns; nothing for everybody."""
     class_name: Mapped[str | None] = mapped_column(String(40))
-    kind: Mapped[str] = mapped_column(String(10))
+    kind: Mapped[str] = mapped_column(Word(10))
     picnic: Mapped[bool] = mapped_column(default=False)
     """Whether the kitchen prepares picnics for an outing: then no meal is cancelled, and those concerned are counted."""
     words: Mapped[str] = mapped_column(String(300))
     """What families read."""
-    state: Mapped[str] = mapped_column(String(8))
+    state: Mapped[str] = mapped_column(Word(8))
     asked_at: Mapped[datetime]
     asked_by_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
     due_at: Mapped[datetime]

@@ -52,7 +52,7 @@ from shop.clock import paris_day
 from shop.errors import NotFound, Refusal
 from shop.french import day_long
 from shop.money import format_euros
-from shop.statements import Rows, is_one_of, run
+from shop.statements import Rows, run
 from shop.words import gettext as _
 from shop.words import ngettext
 
@@ -172,7 +172,7 @@ _OWN = (
     .join(ServiceDay, ServiceDay.id == Reservation.service_day_id)
     .where(
         Reservation.household_id == bindparam("household_id"),
-        is_one_of(Reservation.state, ["held", "confirmed"]),
+        Reservation.state.in_(["held", "confirmed"]),
         ServiceDay.service_id == bindparam("service_id"),
         ServiceDay.day.between(bindparam("first"), bindparam("last")),
     )
@@ -183,7 +183,7 @@ _NEXT_BOOKED = (
     .join(Reservation, Reservation.service_day_id == ServiceDay.id)
     .where(
         Reservation.household_id == bindparam("household_id"),
-        is_one_of(Reservation.state, ["confirmed"]),
+        Reservation.state.in_(["confirmed"]),
         ServiceDay.day >= bindparam("today"),
     )
     .order_by(ServiceDay.day, ServiceDay.service_id)
@@ -197,7 +197,7 @@ _IN_BASKET = (
         and_(
             Basket.id == BasketLine.basket_id,
             Basket.household_id == bindparam("household_id"),
-            is_one_of(Basket.state, LIVE_STATES),
+            Basket.state.in_(LIVE_STATES),
         ),
     )
     .join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)

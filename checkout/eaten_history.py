@@ -89,7 +89,14 @@ _EATEN: AnySelect = (
     .join(Tariff, Tariff.id == UnbookedMeal.tariff_id)
     .join(TariffPrice, TariffPrice.id == UnbookedMeal.tariff_price_id)
     .join(_noter, _noter.id == UnbookedMeal.noted_by_id)
-    .outerjoin(JournalEntry, and_(JournalEntry.unbooked_meal_id == UnbookedMeal.id, JournalEntry.kind == "due_settled"))
+    .outerjoin(
+        JournalEntry,
+        and_(
+            JournalEntry.unbooked_meal_id == UnbookedMeal.id,
+            JournalEntry.kind == "due_settled",
+            JournalEntry.kind != "reversal",  # SQLite sees only by the very words that the index answers this
+        ),
+    )
     .outerjoin(_settler, _settler.id == JournalEntry.account_id)
     .outerjoin(_striker, _striker.id == UnbookedMeal.struck_by_id)
     .outerjoin(CallOff, CallOff.id == UnbookedMeal.call_off_id)

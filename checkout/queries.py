@@ -29,7 +29,7 @@ from orders.queries import freed_state, reserved
 from payments.models import Payment
 from shop.database import AnySelect
 from shop.french import day_long
-from shop.statements import Rows, is_one_of, run
+from shop.statements import Rows, run
 from wallet.models import JournalEntry, LedgerAccount, Posting
 
 
@@ -41,22 +41,20 @@ def header_columns() -> tuple[ScalarSelect[int], ScalarSelect[int], ScalarSelect
     """
     balance = (
         select(func.coalesce(func.sum(LedgerAccount.balance_cents), 0))
-        .where(LedgerAccount.household_id == HouseholdMember.household_id, is_one_of(LedgerAccount.kind, ["wallet"]))
+        .where(LedgerAccount.household_id == HouseholdMember.household_id, LedgerAccount.kind.in_(["wallet"]))
         .correlate(HouseholdMember)
         .scalar_subquery()
     )
     meals = (
         select(func.count(BasketLine.id))
         .join(Basket, Basket.id == BasketLine.basket_id)
-        .where(Basket.household_id == HouseholdMember.household_id, is_one_of(Basket.state, LIVE_STATES))
+        .where(Basket.household_id == HouseholdMember.household_id, Basket.state.in_(LIVE_STATES))
         .correlate(HouseholdMember)
         .scalar_subquery()
     )
     due = (
         select(func.coalesce(-func.sum(LedgerAccount.balance_cents), 0))
-        .where(
-            LedgerAccount.household_id == HouseholdMember.household_id, is_one_of(LedgerAccount.kind, ["receivable"])
-        )
+        .where(LedgerAccount.household_id == HouseholdMember.household_id, LedgerAccount.kind.in_(["receivable"]))
         .correlate(HouseholdMember)
         .scalar_subquery()
     )
@@ -71,7 +69,7 @@ class Funds(NamedTuple):
 
 
 _FUNDS = select(LedgerAccount.regie_id, LedgerAccount.kind, LedgerAccount.balance_cents).where(
-    LedgerAccount.household_id == bindparam("household_id"), is_one_of(LedgerAccount.kind, ["wallet", "receivable"])
+    LedgerAccount.household_id == bindparam("household_id"), LedgerAccount.kind.in_(["wallet", "receivable"])
 )
 
 
@@ -294,8 +292,8 @@ _TOP_UPS_UNDER_WAY = (
     select(Payment.key, Payment.regie_id, Payment.cents)
     .where(
         Payment.household_id == bindparam("household_id"),
-        is_one_of(Payment.purpose, ["top_up"]),
-        is_one_of(Payment.state, ["created", "sent"]),
+        Payment.purpose.in_(["top_up"]),
+        Payment.state.in_(["created", "sent"]),
     )
     .order_by(Payment.id)
 )
@@ -459,7 +457,8 @@ def _seen_by(household_id: int) -> CompoundSelect[int]:
             HouseholdBeneficiary.household_id == household_id,
             HouseholdBeneficiary.archived_at.is_(None),
             Reservation.household_id != household_id,
-            is_one_of(Reservation.state, ["confirmed"]),
+            Reservation.state.in_(("held", "confirmed")),  # as the index says
+            Reservation.state == "confirmed",
         )
     )
     return union_all(own, others)

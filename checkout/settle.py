@@ -35,7 +35,6 @@ from payments.models import Payment
 from payments.rules import judge
 from shop.database import lock
 from shop.outbox import Letter, post
-from shop.statements import is_one_of
 from wallet.operations import AccountRef, Entry
 
 log = structlog.get_logger(__name__)
@@ -122,7 +121,7 @@ def _lock_days(db: Session, order: Order) -> bool:
     holds = (
         select(func.count(FreedMeal.id))
         .join(Reservation, Reservation.id == FreedMeal.taker_id)
-        .where(Reservation.order_id == order.id, is_one_of(FreedMeal.state, ["held"]))
+        .where(Reservation.order_id == order.id, FreedMeal.state.in_(["held"]))
         .scalar_subquery()
     )
     found = db.scalars(

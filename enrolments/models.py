@@ -5,7 +5,7 @@ from datetime import date, datetime
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shop.database import Key, Row
+from shop.database import Key, Row, Word
 
 STATES = ("requested", "to_complete", "approved", "refused", "revoked", "expired", "withdrawn")
 PENDING = "state IN ('requested', 'to_complete')"
@@ -31,7 +31,7 @@ class Enrolment(Row):
     """The civil year in which the school year begins."""
     valid_from: Mapped[date]
     valid_until: Mapped[date]
-    state: Mapped[str] = mapped_column(String(12))
+    state: Mapped[str] = mapped_column(Word(12))
     requested_at: Mapped[datetime]
     requested_by_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
     message: Mapped[str | None] = mapped_column(Text)
@@ -46,6 +46,7 @@ class Enrolment(Row):
         CheckConstraint(f"state IN ({', '.join(repr(state) for state in STATES)})", name="state"),
         CheckConstraint("valid_until >= valid_from", name="validity"),
         Index("ix_enrolments_household", "household_id", "service_id"),
+        Index("ix_enrolments_service", "service_id", "state"),
         Index(
             "uq_enrolments_pending",
             "household_id",
@@ -130,7 +131,7 @@ class OutsideInvoice(Row):
     cents: Mapped[int]
     due_on: Mapped[date]
     """The last day on which it is paid in time."""
-    state: Mapped[str] = mapped_column(String(9))
+    state: Mapped[str] = mapped_column(Word(9))
     noted_at: Mapped[datetime]
     noted_by_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
     closed_at: Mapped[datetime | None]

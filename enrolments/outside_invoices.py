@@ -9,7 +9,7 @@ from collections.abc import Collection
 from datetime import date, datetime
 from typing import Literal, NamedTuple
 
-from sqlalchemy import Select, bindparam, literal_column, select, update
+from sqlalchemy import Select, bindparam, select, update
 from sqlalchemy.orm import Session, aliased
 
 from accounts.models import Account, HouseholdMember
@@ -58,7 +58,7 @@ _COLUMNS = (
 _OPEN = (
     select(*_COLUMNS)
     .join(Regie, Regie.id == OutsideInvoice.regie_id)
-    .where(OutsideInvoice.household_id == bindparam("household_id"), OutsideInvoice.state == literal_column("'open'"))
+    .where(OutsideInvoice.household_id == bindparam("household_id"), OutsideInvoice.state == "open")
     .order_by(OutsideInvoice.due_on, OutsideInvoice.id)
 )
 

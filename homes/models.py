@@ -5,7 +5,7 @@ from datetime import date, datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shop.database import Key, Row
+from shop.database import Key, Row, Word
 
 INVITATION_STATES = ("sent", "accepted", "declined", "revoked")
 STATES = ("asked", "agreed", "declined", "withdrawn")
@@ -30,7 +30,7 @@ class HomeInvitation(Row):
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
     token: Mapped[str | None] = mapped_column(Text)
     """Sealed for the child, for the page that shows the person invited what waits; nothing once it has ended."""
-    state: Mapped[str] = mapped_column(String(10))
+    state: Mapped[str] = mapped_column(Word(10))
     sent_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
@@ -65,7 +65,7 @@ class CustodyCalendar(Row):
     odd_home_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"))
     holidays_home_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"))
     """Whose is the first half of the school holidays in even years."""
-    state: Mapped[str] = mapped_column(String(10))
+    state: Mapped[str] = mapped_column(Word(10))
     asked_at: Mapped[datetime]
     asked_home_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"))
     asked_by_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
@@ -99,7 +99,7 @@ class CustodySwap(Row):
     last_day: Mapped[date]
     home_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"))
     """Whose these days are."""
-    state: Mapped[str] = mapped_column(String(10))
+    state: Mapped[str] = mapped_column(Word(10))
     asked_at: Mapped[datetime]
     asked_home_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"))
     asked_by_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))

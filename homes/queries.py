@@ -16,7 +16,7 @@ from homes.models import CustodyCalendar, CustodySwap, HomeInvitation
 from homes.rules import Calendar, Custody, Stretch, Swap
 from shop.errors import NotFound
 from shop.outbox import the_sealer
-from shop.statements import Rows, is_one_of, run
+from shop.statements import Rows, run
 
 _Other = aliased(HouseholdBeneficiary)
 _household_ids: BindParameter[Collection[int]] = bindparam("household_ids", expanding=True)
@@ -45,12 +45,12 @@ _CALENDARS = (
         CustodyCalendar.odd_home_id,
         CustodyCalendar.holidays_home_id,
     )
-    .where(CustodyCalendar.beneficiary_id.in_(_OF_HOUSEHOLDS), is_one_of(CustodyCalendar.state, ["agreed"]))
+    .where(CustodyCalendar.beneficiary_id.in_(_OF_HOUSEHOLDS), CustodyCalendar.state.in_(["agreed"]))
     .order_by(CustodyCalendar.decided_at, CustodyCalendar.id)
 )
 _SWAPS = (
     select(CustodySwap.beneficiary_id, CustodySwap.first_day, CustodySwap.last_day, CustodySwap.home_id)
-    .where(CustodySwap.beneficiary_id.in_(_OF_HOUSEHOLDS), is_one_of(CustodySwap.state, ["agreed"]))
+    .where(CustodySwap.beneficiary_id.in_(_OF_HOUSEHOLDS), CustodySwap.state.in_(["agreed"]))
     .order_by(CustodySwap.decided_at, CustodySwap.id)
 )
 _HOLIDAYS = select(Holiday.zone, Holiday.first_day, Holiday.last_day).where(Holiday.zone.is_not(None))

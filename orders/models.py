@@ -5,7 +5,7 @@ from datetime import date, datetime
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shop.database import Key, Row
+from shop.database import Key, Row, Word
 
 ORDER_STATES = ("pending", "paid", "expired", "cancelled")
 RESERVATION_STATES = ("held", "confirmed", "released", "cancelled")
@@ -30,8 +30,8 @@ class Order(Row):
     account_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
     """Who clicked."""
     total_cents: Mapped[int]
-    settlement: Mapped[str] = mapped_column(String(8))
-    state: Mapped[str] = mapped_column(String(10))
+    settlement: Mapped[str] = mapped_column(Word(8))
+    state: Mapped[str] = mapped_column(Word(10))
     placed_at: Mapped[datetime]
     held_until: Mapped[datetime | None]
     """Until when the places are kept while a card payment is awaited."""
@@ -85,8 +85,8 @@ class Reservation(Row):
     """How the price came about, as `cart.quotes` writes it; nothing for a flat price in time."""
     cancel_deadline_at: Mapped[datetime]
     """As sold: a rule that changes later does not shorten it."""
-    state: Mapped[str] = mapped_column(String(10))
-    attendance: Mapped[str] = mapped_column(String(16), server_default=text("'expected'"))
+    state: Mapped[str] = mapped_column(Word(10))
+    attendance: Mapped[str] = mapped_column(Word(16), server_default=text("'expected'"))
     attendance_at: Mapped[datetime | None]
     attendance_by_id: Mapped[int | None] = mapped_column(Key, ForeignKey("accounts.id"))
     """Who noted it: a clerk at the roll-call, or the family that said the child is ill."""
@@ -132,7 +132,7 @@ class FreedMeal(Row):
     """Whose meal is given back."""
     service_day_id: Mapped[int] = mapped_column(Key, ForeignKey("service_days.id"))
     """The day of that meal: what is on offer is looked for by it."""
-    state: Mapped[str] = mapped_column(String(9))
+    state: Mapped[str] = mapped_column(Word(9))
     offered_at: Mapped[datetime]
     offered_by_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
     taker_id: Mapped[int | None] = mapped_column(Key, ForeignKey("reservations.id"))
@@ -164,7 +164,7 @@ class UnbookedMeal(Row):
     cents: Mapped[int]
     basis: Mapped[str] = mapped_column(Text)
     """How the price came about, as `cart.quotes` writes it."""
-    state: Mapped[str] = mapped_column(String(6))
+    state: Mapped[str] = mapped_column(Word(6))
     noted_at: Mapped[datetime]
     """When the family was told: an amount due is as old as that."""
     noted_by_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
@@ -195,13 +195,7 @@ class UnbookedMeal(Row):
             sqlite_where=text("state <> 'struck'"),
         ),
         Index("ix_unbooked_meals_service_day", "service_day_id"),
-        Index(
-            "ix_unbooked_meals_due",
-            "household_id",
-            "regie_id",
-            postgresql_where=text("state = 'due'"),
-            sqlite_where=text("state = 'due'"),
-        ),
+        Index("ix_unbooked_meals_household", "household_id", "regie_id"),
     )
 
 

@@ -15,7 +15,7 @@ from catalog.models import SchoolPlace, ServiceDay
 from orders.models import Order, Reservation
 from orders.numbers import new_number
 from shop.database import AnySelect
-from shop.statements import is_one_of, run, run_all
+from shop.statements import run, run_all
 
 LINE_COLUMNS = (
     "order_id",
@@ -190,7 +190,7 @@ def _give_back_to_schools(db: Session, reservation_ids: Sequence[int]) -> None:
     )
 
 
-_LIVE_LINES = and_(Reservation.order_id == bindparam("order_id"), is_one_of(Reservation.state, ["held", "confirmed"]))
+_LIVE_LINES = and_(Reservation.order_id == bindparam("order_id"), Reservation.state.in_(["held", "confirmed"]))
 _SIGN = bindparam("sign", type_=Integer)
 _PLACES = (
     select(Reservation.service_day_id, func.count().label("places"))

@@ -14,7 +14,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shop.database import Key, Row
+from shop.database import Key, Row, Word
 
 STATES = ("created", "sent", "confirmed", "refused", "cancelled", "expired", "quarantined")
 PURPOSES = ("order", "top_up")
@@ -29,7 +29,7 @@ class Payment(Row):
 
     key: Mapped[str] = mapped_column(String(32), unique=True)
     """Random; our reference at the provider, the idempotency key of the first call, and the name in addresses."""
-    purpose: Mapped[str] = mapped_column(String(8))
+    purpose: Mapped[str] = mapped_column(Word(8))
     regie_id: Mapped[int] = mapped_column(Key, ForeignKey("regies.id"))
     household_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"), index=True)
     account_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
@@ -44,7 +44,7 @@ class Payment(Row):
     currency: Mapped[str] = mapped_column(String(3), default="eur")
     live: Mapped[bool]
     """Whether real money is meant; an event of the other mode is refused."""
-    state: Mapped[str] = mapped_column(String(12))
+    state: Mapped[str] = mapped_column(Word(12))
     back_to_basket: Mapped[bool] = mapped_column(default=False)
     """A top-up made because the balance was short: the person comes back to the basket."""
     created_at: Mapped[datetime]
@@ -88,7 +88,7 @@ class PaymentEvent(Row):
     provider: Mapped[str] = mapped_column(String(20))
     key: Mapped[str] = mapped_column(String(120))
     """The provider's id of the event."""
-    kind: Mapped[str] = mapped_column(String(80))
+    kind: Mapped[str] = mapped_column(Word(80))
     body: Mapped[str] = mapped_column(Text)
     received_at: Mapped[datetime]
     payment_id: Mapped[int | None] = mapped_column(Key, ForeignKey("payments.id"), index=True)
@@ -109,7 +109,7 @@ class SandboxPayment(Row):
     description: Mapped[str] = mapped_column(String(200))
     success_url: Mapped[str] = mapped_column(Text)
     cancel_url: Mapped[str] = mapped_column(Text)
-    state: Mapped[str] = mapped_column(String(12))
+    state: Mapped[str] = mapped_column(Word(12))
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     captures_at: Mapped[datetime | None]

@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shop.database import Base, Key, Row
+from shop.database import Base, Key, Row, Word
 
 
 class Outbox(Row):
@@ -25,7 +25,7 @@ class Outbox(Row):
 
     key: Mapped[str] = mapped_column(String(120), unique=True)
     """What makes the letter unique, such as "order_paid:1042": the same cause never writes two letters."""
-    kind: Mapped[str] = mapped_column(String(40))
+    kind: Mapped[str] = mapped_column(Word(40))
     recipient: Mapped[str] = mapped_column(String(254))
     facts: Mapped[str] = mapped_column(Text)
     """JSON, sealed: it may hold a single-use link. Erased once the letter has left."""

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shop.database import Key, Row
+from shop.database import Key, Row, Word
 
 ACCOUNT_KINDS = (
     "wallet",
@@ -53,7 +53,7 @@ class LedgerAccount(Row):
     __tablename__ = "ledger_accounts"
 
     regie_id: Mapped[int] = mapped_column(Key, ForeignKey("regies.id"))
-    kind: Mapped[str] = mapped_column(String(16))
+    kind: Mapped[str] = mapped_column(Word(16))
     household_id: Mapped[int | None] = mapped_column(Key, ForeignKey("households.id"), index=True)
     balance_cents: Mapped[int] = mapped_column(Key, default=0)
 
@@ -88,7 +88,7 @@ class JournalEntry(Row):
     __tablename__ = "journal_entries"
 
     regie_id: Mapped[int] = mapped_column(Key, ForeignKey("regies.id"))
-    kind: Mapped[str] = mapped_column(String(16))
+    kind: Mapped[str] = mapped_column(Word(16))
     key: Mapped[str] = mapped_column(String(80), unique=True)
     input_hash: Mapped[str] = mapped_column(String(64))
     at: Mapped[datetime]

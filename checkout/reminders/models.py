@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shop.database import Key, Row
+from shop.database import Key, Row, Word
 
 KINDS = ("basket", "week", "balance")
 _ONE_OF_KINDS = f"kind IN ({', '.join(repr(kind) for kind in KINDS)})"
@@ -19,7 +19,7 @@ class Reminder(Row):
 
     account_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id"))
     household_id: Mapped[int] = mapped_column(Key, ForeignKey("households.id"))
-    kind: Mapped[str] = mapped_column(String(8))
+    kind: Mapped[str] = mapped_column(Word(8))
     about: Mapped[str] = mapped_column(String(60))
     """The basket and its last change, the Monday of the week, or the wallet and the last money that came into it."""
     written_at: Mapped[datetime]
@@ -47,7 +47,7 @@ class MutedReminder(Row):
     __tablename__ = "muted_reminders"
 
     account_id: Mapped[int] = mapped_column(Key, ForeignKey("accounts.id", ondelete="CASCADE"))
-    kind: Mapped[str] = mapped_column(String(8))
+    kind: Mapped[str] = mapped_column(Word(8))
     muted_at: Mapped[datetime]
 
     __table_args__ = (UniqueConstraint("account_id", "kind"), CheckConstraint(_ONE_OF_KINDS, name="kind"))

@@ -20,7 +20,6 @@ from enrolments.models import Enrolment
 from homes.queries import custodies_of
 from orders.models import Order, Reservation
 from shop.database import Key
-from shop.statements import is_one_of
 from wallet.models import JournalEntry, LedgerAccount, Posting
 
 
@@ -138,7 +137,7 @@ def families_of(
         .join(Reservation, Reservation.beneficiary_id == HouseholdBeneficiary.beneficiary_id)
         .where(
             HouseholdBeneficiary.household_id.in_(household_ids),
-            is_one_of(Reservation.state, ["held", "confirmed"]),
+            Reservation.state.in_(["held", "confirmed"]),
             ServiceDay.day.between(today - LOOK_BACK, today + LOOK_AHEAD),
         )
     )
@@ -171,7 +170,7 @@ def families_of(
         .join(BasketLine, BasketLine.basket_id == Basket.id)
         .join(ServiceDay, ServiceDay.id == BasketLine.service_day_id)
         .join(Beneficiary, Beneficiary.id == BasketLine.beneficiary_id)
-        .where(Basket.household_id.in_(household_ids), is_one_of(Basket.state, LIVE_STATES))
+        .where(Basket.household_id.in_(household_ids), Basket.state.in_(LIVE_STATES))
     )
     nothing = literal_column("0", Key)
     quiet = select(

@@ -198,13 +198,13 @@ def test_a_table_that_is_written_anew_keeps_its_rows_and_what_refers_to_them(
         canteen = town.aiguilhe.canteen
         town.paid_order(town.family(balance_cents=5000), canteen, canteen.open_days(town.now)[:2])
         with reading() as db:
-            sold = db.scalars(select(Reservation.id)).all()
+            sold = db.scalars(select(Reservation.id).order_by(Reservation.id)).all()
         schema.downgrade(database, "0016")
         schema.upgrade(database)
         assert schema.drift(database) == []
         with reading() as db:
             assert sold
-            assert db.scalars(select(Reservation.id)).all() == sold
+            assert db.scalars(select(Reservation.id).order_by(Reservation.id)).all() == sold
             assert books.check(db) == []
         with pytest.raises(IntegrityError), transaction() as db:
             db.execute(text("DELETE FROM orders"))
