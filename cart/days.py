@@ -111,7 +111,6 @@ def _days_where(is_wanted: ColumnElement[bool], *more: QueryableAttribute[int]) 
             ServiceDay.capacity,
             ServiceDay.booked_count,
             ServiceDay.book_deadline_at,
-            ServiceDay.cancel_deadline_at,
             ServiceDay.late_deadline_at,
             ServiceDay.menu,
             ServiceDay.freed_deadline_at,

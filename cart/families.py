@@ -9,7 +9,6 @@ from cart.places import Place
 from cart.quotes import NOBODY, Family, Pupil, Terms
 from cart.rules import Child
 from catalog.models import School
-from catalog.rules.policies import Policies
 from enrolments.models import Quotient
 from shop.statements import Rows, run
 
@@ -43,4 +42,4 @@ def terms_of(db: Rows, household_id: int, place: Place, children: Mapping[int, C
     """What the service asks, and of whom. Two statements, and only where one of the children's prices has a grid."""
     has_grid = any(right.grid is not None for child in children.values() for right in child.rights)
     family = find_family(db, household_id) if has_grid else NOBODY
-    return Terms(Policies.from_json(place.policies), place.commune_id, family)
+    return Terms(place.policies, place.commune_id, family)

@@ -16,6 +16,7 @@ from cart.rules import (
     DayState,
     Meal,
     Right,
+    Stage,
     Taken,
     cell_state,
     day_state,
@@ -170,16 +171,18 @@ def calendar(
     told = {meal.day for meal in (*taken, *ticked)}
     looks: dict[Boxes, int] = {(): 0}
     plain: dict[DayState, int] = {}
-    weeks: list[Week] = []
-    shown: date | None = None
+    weeks: list[tuple[date, list[DayRow]]] = []
+    in_its_month = period.kind == "mois"
+    sunday = date.min
     for day in days.values():
         if day.day < today or not period.first <= day.day <= period.last:
             continue
-        monday = monday_of(day.day)
-        if monday != shown:
-            shown = monday
-            weeks.append(_week(monday, period))
-        look, state = 0, day_state(day, now)
+        if day.day > sunday:
+            monday = monday_of(day.day)
+            sunday = monday + timedelta(days=6)
+            weeks.append((monday, []))
+        stage = stage_of(day, now)
+        look, state = 0, day_state(day, now, stage)
         if day.is_open:
             is_plain = alike and day.day not in told and state in PLAIN
             found = plain.get(state) if is_plain else None
@@ -189,23 +192,24 @@ def calendar(
                 if is_plain:
                     plain[state] = found
             look = found
-        weeks[-1].rows.append(DayRow(_day_words(day, period, now), look))
+        weeks[-1][1].append(DayRow(_day_words(day, stage, in_its_month), look))
     free = {number for boxes, number in looks.items() if any(box.state == "free" for box in boxes)}
     return Calendar(
-        [week._replace(has_free=any(row.look in free for row in week.rows)) for week in weeks],
+        [
+            Week(*_week_words(monday, period.first, period.last), rows, any(row.look in free for row in rows))
+            for monday, rows in weeks
+        ],
         list(looks),
     )
 
 
-def _day_words(day: Day, period: Period, now: datetime) -> DayWords:
-    stage = stage_of(day, now)
-    limits = {"late": day.late_deadline_at, "freed": day.freed_deadline_at}
+def _day_words(day: Day, stage: Stage, in_its_month: bool) -> DayWords:
     # Where booking is over, a limit that is past helps nobody.
-    limit = None if stage == "over" else limits.get(stage) or day.book_deadline_at
+    limit: datetime | None = day.book_deadline_at
+    if stage != "in_time":
+        limit = {"late": day.late_deadline_at, "freed": day.freed_deadline_at}.get(stage)
     freed = day.freed if stage == "freed" else 0
-    return _words(
-        day.day, day.is_open, day.closed_reason, day.menu, limit, stage == "late", freed, period.kind == "mois"
-    )
+    return _words(day.day, day.is_open, day.closed_reason, day.menu, limit, stage == "late", freed, in_its_month)
 
 
 def _keeps_its_right(child: Child, period: Period) -> bool:
@@ -213,18 +217,15 @@ def _keeps_its_right(child: Child, period: Period) -> bool:
     return len(child.rights) == 1 and child.rights[0].first <= period.first and period.last <= child.rights[0].last
 
 
-def _week(monday: date, period: Period) -> Week:
-    words = _week_words(max(monday, period.first), min(monday + timedelta(days=6), period.last))
-    return Week(monday.isoformat(), monday.isocalendar().week, words, [], False)
-
-
 @lru_cache(maxsize=1024)
-def _week_words(first: date, last: date) -> str:
-    end = day_plain(last).rsplit(" ", 1)[0]
-    start = day_plain(first).rsplit(" ", 1)[0]
+def _week_words(monday: date, earliest: date, latest: date) -> tuple[str, int, str]:
+    """The Monday of a week as an ISO date, the week's number, and its days between two in words."""
+    first, last = max(monday, earliest), min(monday + timedelta(days=6), latest)
+    start, end = (day_plain(day).rsplit(" ", 1)[0] for day in (first, last))
     if first.month == last.month:
         start = start.split(" ")[0]
-    return end if first == last else _("du %(first)s au %(last)s", first=start, last=end)
+    words = end if first == last else _("du %(first)s au %(last)s", first=start, last=end)
+    return monday.isoformat(), monday.isocalendar().week, words
 
 
 @lru_cache(maxsize=8192)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, exists, func, or_, select
+from sqlalchemy import and_, bindparam, exists, func, or_, select, type_coerce
 
 from accounts.models import Beneficiary, HouseholdBeneficiary
 from cart.days import concerns, freed_for, no_meal
@@ -17,7 +17,7 @@ from cart.places import OtherHome, plans_of
 from cart.quotes import NOBODY, Quote, Terms, as_freed, quote
 from cart.rules import Stage, covered, overdue_cents, stages_of, unpaid_invoices
 from cart.waits import dues_asked, invoices_asked
-from catalog.models import CallOff, Commune, SchoolPlace, Service, ServiceDay, Tariff, TariffPrice
+from catalog.models import CallOff, Commune, SchoolPlace, Service, ServiceDay, StoredPolicies, Tariff, TariffPrice
 from catalog.rules.policies import Policies
 from catalog.rules.prices import read_grid
 from enrolments.models import Enrolment
@@ -42,7 +42,7 @@ class BasketMeal(NamedTuple):
     service_name: str
     service_slug: str
     kind: str
-    policies: dict[str, Any]
+    policies: Policies
     commune_id: int
     commune_slug: str
     service_day_id: int
@@ -117,7 +117,7 @@ _MEALS: AnySelect = (
         Service.name,
         Service.slug,
         Service.kind,
-        Service.policies,
+        type_coerce(Service.policies, StoredPolicies),
         Commune.id,
         Commune.slug,
         ServiceDay.id,
@@ -265,7 +265,7 @@ def _priced(db: Rows, household_id: int, found: Sequence[Sequence[Any]], now: da
     stages = stages_of(meals, now)
     for meal in meals:
         if meal.service_id not in terms:
-            terms[meal.service_id] = Terms(Policies.from_json(meal.policies), meal.commune_id, family)
+            terms[meal.service_id] = Terms(meal.policies, meal.commune_id, family)
     rules = [of_service.policies.blocking for of_service in terms.values()]
     dues = dues_asked(db, household_id, rules)
     invoices = invoices_asked(db, household_id, rules)

@@ -67,6 +67,7 @@ def month(day: date, today: date) -> Period:
     )
 
 
+@lru_cache(maxsize=256)
 def week(day: date, today: date) -> Period:
     """The week of a day, Monday to Sunday."""
     first = monday_of(day)
@@ -80,12 +81,14 @@ def week(day: date, today: date) -> Period:
     )
 
 
+@lru_cache(maxsize=256)
 def until_holidays(today: date, last: date) -> Period:
     """All days until the school holidays begin."""
     last = max(min(last, today + LONGEST_AHEAD), today)
     return Period("vacances", today, last, _("jusqu’au %(day)s", day=day_plain(last)), None, None)
 
 
+@lru_cache(maxsize=256)
 def until_summer(today: date, last: date) -> Period:
     """All days until the school year ends."""
     last = max(min(last, today + LONGEST_YEAR), today)

@@ -6,12 +6,12 @@ from datetime import date, datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, exists, func, select
+from sqlalchemy import ColumnElement, and_, bindparam, exists, func, select, type_coerce
 from sqlalchemy.orm import aliased
 
 from accounts.models import Beneficiary, HouseholdBeneficiary
 from cart.rules import Child, Right, Spans
-from catalog.models import Commune, Holiday, SchoolYear, Service, Tariff, TariffPrice
+from catalog.models import Commune, Holiday, SchoolYear, Service, StoredPolicies, Tariff, TariffPrice
 from catalog.rules.policies import Policies
 from catalog.rules.prices import read_grid
 from enrolments.models import CarePlan, Enrolment
@@ -34,7 +34,7 @@ class Place(NamedTuple):
     zone: str
     accent: str
     regie_id: int
-    policies: dict[str, Any]
+    policies: Policies
 
 
 class Season(NamedTuple):
@@ -58,7 +58,7 @@ _PLACE = select(
     Commune.zone,
     Commune.accent,
     Commune.regie_id,
-    Service.policies,
+    type_coerce(Service.policies, StoredPolicies),
 ).join(Commune, Commune.id == Service.commune_id)
 OtherHome = aliased(HouseholdBeneficiary)
 
@@ -131,7 +131,7 @@ Plans = Mapping[tuple[int, int], Spans]
 
 def _plans_asked(db: Rows, household_id: int, place: Place, found: Iterable[Sequence[Any]]) -> Plans | None:
     """The PAI of the household's children, where the service's rule and one of their tariffs ask for them."""
-    if not Policies.from_json(place.policies).blocking.pai:
+    if not place.policies.blocking.pai:
         return None
     return plans_of(db, household_id) if any(row[-1] for row in found) else {}
 
@@ -208,7 +208,7 @@ def places_with_children(db: Rows, household_id: int) -> list[tuple[Place, list[
             _children(
                 (row[_PLACE_COLUMNS:] for row in rows),
                 place.commune_id,
-                plans if Policies.from_json(place.policies).blocking.pai else None,
+                plans if place.policies.blocking.pai else None,
             ),
         )
         for place, rows in services

@@ -47,7 +47,6 @@ class Day(NamedTuple):
     capacity: int | None
     booked_count: int
     book_deadline_at: datetime
-    cancel_deadline_at: datetime
     late_deadline_at: datetime | None
     menu: str | None
     freed_deadline_at: datetime | None = None
@@ -102,11 +101,13 @@ class Child:
     @property
     def ended(self) -> date | None:
         """The last day of its last right here, if it had any."""
-        return max((right.last for right in self.rights), default=None)
+        return max([right.last for right in self.rights], default=None)
 
     def between(self, first: date, last: date) -> "Child | None":
         """The child with what it may buy between two days (both included); nothing when that is nothing."""
         rights = tuple(right for right in self.rights if right.first <= last and right.last >= first)
+        if len(rights) == len(self.rights):
+            return self if rights else None
         return replace(self, rights=rights) if rights else None
 
 
@@ -216,11 +217,11 @@ def stages_of(lines: Sequence[Wanted], now: datetime) -> dict[int, Stage]:
     return found
 
 
-def day_state(day: Day, now: datetime) -> DayState:
-    """The state of a day for a child who has nothing on it yet."""
+def day_state(day: Day, now: datetime, stage: Stage | None = None) -> DayState:
+    """The state of a day for a child who has nothing on it yet; `stage` is how it can be booked now, where that is known."""
     if not day.is_open:
         return "closed"
-    stage = stage_of(day, now)
+    stage = stage or stage_of(day, now)
     if stage == "over":
         return "spoken" if day.spoken_for and stage_of(day, now, len(day.spoken_for)) == "freed" else "late"
     if stage == "freed":
@@ -582,16 +583,17 @@ def lacking_words(children: Iterable[Child], first: date, last: date, today: dat
         asked = [
             right for right in child.rights if right.plans is not None and right.first <= last and right.last >= first
         ]
+        ended_on = child.ended
         if any(not _covers(right, max(first, right.first), min(last, right.last)) for right in asked):
             papers.append(
                 _paper_words(child.first_name, [span for right in asked for span in right.plans or ()], today)
             )
-        if child.ended is not None and today - LATELY <= child.ended < today:
+        if ended_on is not None and today - LATELY <= ended_on < today:
             ended.append(
                 _(
                     "%(who)s : l’inscription a pris fin le %(end)s. Demandez-la à nouveau.",
                     who=child.first_name,
-                    end=day_plain(child.ended),
+                    end=day_plain(ended_on),
                 )
             )
     return papers, ended

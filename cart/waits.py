@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 from cart.others import unbooked
 from cart.places import Place
 from cart.rules import Due, Wait, overdue_cents, unpaid_invoices, wait_of
-from catalog.rules.policies import Blocking, Policies
+from catalog.rules.policies import Blocking
 from enrolments.outside_invoices import OpenInvoice, open_invoices
 from shop.clock import paris_day
 from shop.statements import Rows, run
@@ -44,7 +44,7 @@ def invoices_asked(db: Rows, household_id: int, rules: Iterable[Blocking]) -> di
 def why_waiting(db: Rows, household_id: int, places: Collection[Place], now: datetime) -> Wait | None:
     """Why the family cannot book anything new at one of these services, when an amount due or an invoice keeps it waiting.
     One statement for each of the two, and only where a service has such a rule."""
-    rules = [(place.regie_id, Policies.from_json(place.policies).blocking) for place in places]
+    rules = [(place.regie_id, place.policies.blocking) for place in places]
     asked = [rule for _regie, rule in rules]
     dues, invoices = dues_asked(db, household_id, asked), invoices_asked(db, household_id, asked)
     if not dues and not invoices:

@@ -1,12 +1,31 @@
 """Tables of what is served when, for whom, at what price."""
 
+import json
+from collections.abc import Callable
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, TypeDecorator, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from catalog.rules.policies import Policies
 from shop.database import Key, Row, Word
+
+
+class StoredPolicies(TypeDecorator[Policies]):
+    """What a service's `policies` say, for statements of `shop.statements`: each text is read once, for all families."""
+
+    impl = JSON
+    cache_ok = True
+
+    def result_processor(self, dialect: object, coltype: object) -> Callable[[str], Policies]:
+        return _read_policies
+
+
+@lru_cache(maxsize=1024)
+def _read_policies(text: str) -> Policies:
+    return Policies.from_json(json.loads(text))
 
 
 class Regie(Row):

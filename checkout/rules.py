@@ -13,7 +13,6 @@ from cart.errors import BookingWaits
 from cart.meals import BasketMeal
 from cart.quotes import says
 from cart.rules import Stage, Wait, stages_of, wait_of
-from catalog.rules.policies import Policies
 from checkout.errors import BasketRefused, CannotBeUnbooked, EmptyBasket, TotalChanged, TwoAmounts
 from shop.french import day_long, moment
 from shop.money import AmountTooLarge, format_euros, parse_euros
@@ -167,7 +166,7 @@ def why_waiting(meals: Sequence[BasketMeal]) -> Wait | None:
     if not any(meal.overdue_cents or meal.unpaid for meal in meals):
         return None
     owing, invoiced = max(meals, key=lambda meal: meal.overdue_cents), max(meals, key=lambda meal: len(meal.unpaid))
-    return wait_of(Policies.from_json(owing.policies).blocking, owing.overdue_cents, invoiced.unpaid)
+    return wait_of(owing.policies.blocking, owing.overdue_cents, invoiced.unpaid)
 
 
 def check_basket(meals: Sequence[BasketMeal], seen_cents: int | None, now: datetime) -> Draft:

@@ -1,9 +1,8 @@
 """Who may open which page: every view says so itself, and a view that does not is refused to everybody."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 from flask import Flask, abort, current_app, g, redirect, request, session, url_for
 from flask_login import AnonymousUserMixin, LoginManager, current_user, login_user, logout_user
@@ -12,6 +11,7 @@ from werkzeug.wrappers import Response
 
 from shop.clock import request_now
 from shop.database import rows
+from shop.kept import kept
 from shop.statements import Rows
 
 Audience = Literal["everybody", "members", "parents", "staff", "office"]
@@ -23,8 +23,7 @@ SEEN_EVERY_SECONDS = 60
 """How precisely a visit is dated: the cookie is not signed anew on every page."""
 
 
-@dataclass(frozen=True)
-class Visitor:
+class Visitor(NamedTuple):
     """Who is signed in, as every page needs it."""
 
     token: str
@@ -47,9 +46,18 @@ class Visitor:
     due_cents: int = 0
     """What it owes for meals without a booking."""
 
-    is_authenticated = True
-    is_active = True
-    is_anonymous = False
+    @property
+    def is_authenticated(self) -> bool:
+        """For Flask-Login, as the two below."""
+        return True
+
+    @property
+    def is_active(self) -> bool:
+        return True
+
+    @property
+    def is_anonymous(self) -> bool:
+        return False
 
     @property
     def name(self) -> str:
@@ -110,22 +118,22 @@ def audience_of(app: Flask, endpoint: str) -> Audience | None:
 
 def the_visitor() -> Visitor:
     """The signed-in visitor of a page that is not open to everybody."""
-    visitor = current_user._get_current_object()
-    if not isinstance(visitor, Visitor):
+    visitor = find_visitor()
+    if visitor is None:
         abort(403)
     return visitor
 
 
 def find_visitor() -> Visitor | None:
     """The signed-in visitor, if there is one."""
-    visitor = current_user._get_current_object()
+    # Where Flask-Login keeps whom it has found.
+    visitor = kept().get("_login_user") or current_user._get_current_object()
     return visitor if isinstance(visitor, Visitor) else None
 
 
 def ask_nobody_who_it_is() -> None:
     """Take the visitor for nobody where it is not known yet: for a page that must do without the database."""
-    if not hasattr(g, "_login_user"):
-        g._login_user = Nobody()
+    kept().setdefault("_login_user", Nobody())
 
 
 def visitor_of(token: str, now: datetime) -> Visitor | None:

@@ -5,7 +5,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from flask import current_app, g
+from flask import current_app
+
+from shop.kept import kept
 
 PARIS = ZoneInfo("Europe/Paris")
 
@@ -52,10 +54,11 @@ class StoppedClock:
 
 def request_now() -> datetime:
     """The moment of this request, job or command: read once, the same however often it is asked for."""
-    if "now" not in g:
+    here = kept()
+    if "now" not in here:
         clock: Clock = current_app.extensions["shop.clock"]
-        g.now = clock.now()
-    now: datetime = g.now
+        here["now"] = clock.now()
+    now: datetime = here["now"]
     return now
 
 

@@ -15,6 +15,7 @@ from flask_wtf.csrf import CSRFProtect, generate_csrf
 from itsdangerous import BadData, BadSignature, TimestampSigner, URLSafeTimedSerializer
 
 from shop.clock import request_now
+from shop.kept import kept
 
 
 class _Signer(TimestampSigner):
@@ -86,12 +87,11 @@ def _this_minute() -> int:
 
 def csrf_token() -> str:
     """The token that a form carries, as Flask-WTF makes it and reads it back."""
-    if "csrf_token" not in g:
+    here = kept()
+    if "csrf_token" not in here:
         secret = session.get("csrf_token")
-        g.csrf_token = (
-            generate_csrf() if secret is None else _token(_key(), secret, int(request_now().timestamp()) // 60)
-        )
-    token: str = g.csrf_token
+        here["csrf_token"] = generate_csrf() if secret is None else _token(_key(), secret, _this_minute())
+    token: str = here["csrf_token"]
     return token
 
 

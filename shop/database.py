@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flask import current_app, g
+from flask import current_app
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -37,6 +37,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, QueryableAttribute, Session,
 from sqlalchemy.sql.operators import OperatorType, eq, in_op, ne, not_in_op
 
 from shop.errors import Busy
+from shop.kept import kept
 from shop.statements import run, run_all
 
 NAMES = {
@@ -282,24 +283,27 @@ def reading() -> Iterator[Session]:
             session.close()
 
 
-@contextmanager
-def rows() -> Iterator[Connection]:
-    """A connection to read rows of columns with, which is not worth the making of a session.
+class rows:  # noqa: N801 (it is used as a function is)
+    """`with rows() as db:` — a connection to read rows of columns with, which is not worth the making of a session.
 
     A request keeps it until it ends or begins a transaction: the visitor and the page are read through the same one.
     """
-    if "rows" not in g:
-        g.rows = the_database().readers.connect()
-    try:
-        yield g.rows
-    except DBAPIError:
-        let_go_of_rows()
-        raise
+
+    def __enter__(self) -> Connection:
+        here = kept()
+        if "rows" not in here:
+            here["rows"] = the_database().readers.connect()
+        connection: Connection = here["rows"]
+        return connection
+
+    def __exit__(self, kind: type[BaseException] | None, *_failure: object) -> None:
+        if kind is not None and issubclass(kind, DBAPIError):
+            let_go_of_rows()
 
 
 def let_go_of_rows(_failure: BaseException | None = None) -> None:
     """Give back the connection that this request reads rows with, if it has one."""
-    connection: Connection | None = g.pop("rows", None)
+    connection: Connection | None = kept().pop("rows", None)
     if connection is not None:
         connection.close()
 

@@ -5,7 +5,7 @@ replaces such a call by its result while it compiles the template, so that it co
 """
 
 import hashlib
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, MutableMapping
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,26 +20,30 @@ from markupsafe import Markup, _escape_inner, escape  # type: ignore[attr-define
 
 from shop.words import gettext, ngettext
 
-Fold = Callable[..., str]
+Fold = Callable[..., Any]
 
 
 class _Folding(NodeTransformer):
-    """Replaces calls of pure functions with constant arguments by their results."""
+    """Replaces calls of pure functions with constant arguments by their results, and of others of ours by calls without a
+    detour: their names are not looked for in the page's context."""
 
-    def __init__(self, functions: Mapping[str, Fold]) -> None:
-        self.functions = functions
+    def __init__(self, folded: Mapping[str, Fold], direct: Mapping[str, Fold]) -> None:
+        self.folded, self.direct = folded, direct
 
     def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802 — Jinja's name
         self.generic_visit(node)
         name = node.node.name if isinstance(node.node, nodes.Name) else ""
+        if name not in self.direct or node.dyn_args or node.dyn_kwargs:
+            return node
         constant = all(isinstance(arg, nodes.Const) for arg in node.args) and all(
             isinstance(pair.value, nodes.Const) for pair in node.kwargs
         )
-        if name not in self.functions or not constant or node.dyn_args or node.dyn_kwargs:
+        if name not in self.folded or not constant:
+            node.node = nodes.EnvironmentAttribute(f"direct[{name!r}]", lineno=node.lineno)
             return node
         values = [arg.value for arg in node.args if isinstance(arg, nodes.Const)]
         named = {pair.key: pair.value.value for pair in node.kwargs if isinstance(pair.value, nodes.Const)}
-        return nodes.Const(self.functions[name](*values, **named), lineno=node.lineno)
+        return nodes.Const(self.folded[name](*values, **named), lineno=node.lineno)
 
 
 def written(value: Any) -> str:
@@ -66,9 +70,16 @@ class _Writer(CodeGenerator):
 
     def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:  # noqa: N802
         name = node.node.name if isinstance(node.node, nodes.Name) and self.escapes(frame) else ""
-        if name in self.environment.direct:
-            self.write(f"environment.call({name!r}")
-            self.signature(node, frame)
+        if isinstance(node.node, nodes.EnvironmentAttribute):
+            self.visit(node.node, frame)
+            self.write("(")
+            for arg in node.args:
+                self.visit(arg, frame)
+                self.write(", ")
+            for pair in node.kwargs:
+                self.write(f"{pair.key}=")
+                self.visit(pair.value, frame)
+                self.write(", ")
             self.write(")")
         elif name in self.macros:
             # What the context's own `call` comes to for a macro, which it looks for in many ways first.
@@ -116,9 +127,9 @@ class FoldingEnvironment(Environment):
     code_generator_class = _Writer
     template_class = _Template
 
-    def call(self, name: str, /, *args: Any, **facts: Any) -> str:
-        """Call one of the functions in `direct`."""
-        return self.direct[name](*args, **facts)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._found: dict[str, Template] = {}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
@@ -126,8 +137,22 @@ class FoldingEnvironment(Environment):
         if not escaped:
             # Letters in plain text have no markup and no icons; their words are translated as they are written.
             return tree
-        folding: nodes.Template = _Folding(self.folded).visit(tree)
+        folding: nodes.Template = _Folding(self.folded, self.direct).visit(tree)
         return folding
+
+    def get_template(
+        self,
+        name: str | Template,
+        parent: str | None = None,
+        globals: MutableMapping[str, Any] | None = None,  # noqa: A002
+    ) -> Template:
+        """A template: the same one each time, for none changes while the shop runs."""
+        if globals is not None or not isinstance(name, str):
+            return super().get_template(name, parent, globals)
+        found = self._found.get(name)
+        if found is None:
+            found = self._found[name] = super().get_template(name, parent)
+        return found
 
 
 def _words(message: str, /, **facts: object) -> Markup:
@@ -142,13 +167,14 @@ def _words(message: str, /, **facts: object) -> Markup:
 def filled(piece: str, *marks_and_words: str) -> Markup:
     """A piece of a page that was written with marks in it, with words in their place: mark, words, mark, words…"""
     text = str(piece)
-    for mark, words in zip(marks_and_words[::2], marks_and_words[1::2], strict=True):
+    rest = iter(marks_and_words)
+    for mark, words in zip(rest, rest, strict=True):
         text = text.replace(mark, written(words))
     return Markup(text)  # noqa: S704
 
 
-def init_templates(app: Flask, static: Path) -> None:
-    """Give the templates their words, icons and addresses of static files."""
+def init_templates(app: Flask, static: Path, more: Mapping[str, Fold]) -> None:
+    """Give the templates their words, icons addresses of static files, and `more` functions that need nothing of a page."""
 
     @cache
     def static_url(name: str) -> str:
@@ -189,7 +215,7 @@ def init_templates(app: Flask, static: Path) -> None:
     if not isinstance(environment, FoldingEnvironment):
         raise TypeError("the application's jinja_environment is FoldingEnvironment")
     environment.folded = {"_": _words, "icon": icon, "static_url": static_url, "static_path": static_path}
-    environment.direct = {**environment.folded, "url_for": url_for, "once": once, "filled": filled}
+    environment.direct = {**environment.folded, "url_for": url_for, "once": once, "filled": filled, **more}
     environment.undefined = StrictUndefined
     environment.trim_blocks = True
     environment.lstrip_blocks = True

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import structlog
-from flask import Flask, Response, current_app, has_request_context, render_template, request
+from flask import Flask, Response, current_app, get_flashed_messages, has_request_context, render_template, request
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
@@ -263,7 +263,7 @@ def init_web(app: Flask) -> None:
     app.register_error_handler(Refusal, _on_refusal)
     app.register_error_handler(Exception, _on_crash)
 
-    init_templates(app, ROOT / "static")
+    init_templates(app, ROOT / "static", {"csrf_token": csrf_token, "get_flashed_messages": get_flashed_messages})
     environment = app.jinja_env
     environment.filters.update(french.FILTERS)
     environment.globals.update(
@@ -274,4 +274,4 @@ def init_web(app: Flask) -> None:
 
     @app.context_processor
     def give() -> dict[str, Any]:
-        return {"visitor": find_visitor() if has_request_context() else None, "csrf_token": csrf_token}
+        return {"visitor": find_visitor() if has_request_context() else None}

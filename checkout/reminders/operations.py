@@ -19,7 +19,6 @@ from cart.places import Place
 from cart.quotes import NOBODY, Terms, asks_who_eats
 from cart.repricing import follow_who_eats
 from cart.rules import Child, Line, Meal, choose
-from catalog.rules.policies import Policies
 from checkout import place
 from checkout.errors import NothingLeft, WeekChanged
 from checkout.place import Buyer
@@ -86,7 +85,7 @@ def _offer(db: Rows, link: WeekLink, places: Places, now: datetime) -> Offer:
         days, taken = by_service.get(service_id, ({}, {}))
         may = cart.places.between(children, first, last)
         meals = {Meal(child, day) for child, service, day in link.meals if service == service_id and child in may}
-        terms = Terms(Policies.from_json(at.policies), at.commune_id, family)
+        terms = Terms(at.policies, at.commune_id, family)
         lines, _problems = choose(meals, may, days, taken, terms, now)
         offer.lines[at.regie_id] += lines
         by_id = {day.id: day.day for day in days.values()}

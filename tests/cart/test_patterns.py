@@ -42,7 +42,7 @@ def test_as_last_week_is_each_childs_own_weekdays() -> None:
 
 
 def test_what_is_left_out_is_counted_by_reason() -> None:
-    closed = Day(1, MONDAY, False, "Grève", None, 0, LIMIT, LIMIT, None, None)
+    closed = Day(1, MONDAY, False, "Grève", None, 0, LIMIT, None, None)
     meals = [Meal(child, MONDAY + timedelta(days=n)) for child in (1, 2) for n in range(2)]
     states: dict[Meal, CellState] = {meal: "closed" if meal.day == MONDAY else "full" for meal in meals}
     days = {MONDAY: closed, MONDAY + timedelta(days=1): closed}

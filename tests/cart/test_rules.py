@@ -37,7 +37,7 @@ TERMS = Terms(Policies(), 1)
 def day(
     *, is_open: bool = True, capacity: int | None = None, booked: int = 0, on: date = THURSDAY, number: int = 7
 ) -> Day:
-    return Day(number, on, is_open, None if is_open else "Grève", capacity, booked, DEADLINE, DEADLINE, None, None)
+    return Day(number, on, is_open, None if is_open else "Grève", capacity, booked, DEADLINE, None, None)
 
 
 def right(cents: int = 380, first: date = date(2026, 9, 1), last: date = date(2027, 8, 31), price_id: int = 4) -> Right:
