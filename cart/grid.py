@@ -5,6 +5,9 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple, get_args
 
+from jinja2.runtime import Macro
+from markupsafe import Markup
+
 from cart.periods import Period
 from cart.quotes import Terms, asks_who_eats, quote
 from cart.rules import (
@@ -29,6 +32,7 @@ from cart.rules import (
 )
 from shop.french import day_long, day_of_month, day_plain, day_short, moment_short
 from shop.money import format_euros
+from shop.templating import filled_rows
 from shop.words import gettext as _
 from shop.words import ngettext
 
@@ -116,10 +120,11 @@ class Week(NamedTuple):
 
 
 class Calendar(NamedTuple):
-    """The weeks of a period, and what their days look like."""
+    """The weeks of a period, what their days look like, and how those that are open can be booked."""
 
     weeks: list[Week]
     looks: list[Boxes]
+    stages: set[Stage]
 
 
 class Column(NamedTuple):
@@ -172,6 +177,7 @@ def calendar(
     looks: dict[Boxes, int] = {(): 0}
     plain: dict[DayState, int] = {}
     weeks: list[tuple[date, list[DayRow]]] = []
+    stages: set[Stage] = set()
     in_its_month = period.kind == "mois"
     sunday = date.min
     for day in days.values():
@@ -184,6 +190,7 @@ def calendar(
         stage = stage_of(day, now)
         look, state = 0, day_state(day, now, stage)
         if day.is_open:
+            stages.add(stage)
             is_plain = alike and day.day not in told and state in PLAIN
             found = plain.get(state) if is_plain else None
             if found is None:
@@ -200,7 +207,28 @@ def calendar(
             for monday, rows in weeks
         ],
         list(looks),
+        stages,
     )
+
+
+def write_days(rows: Sequence[DayRow], head: Macro, boxes: Sequence[str]) -> Markup:
+    """The rows of days as the page has them. `head` writes the beginning of a row, for all families once. `boxes` are what
+    days look like, by number, written with marks in them, in whose place the day comes."""
+    looks = [str(look) for look in boxes]
+    return filled_rows(
+        [(_begun(head, words), looks[look], words.iso, words.long) for words, look in rows], ISO_DAY, LONG_DAY
+    )
+
+
+@lru_cache(maxsize=8192)
+def _begun(head: Macro, words: DayWords) -> str:
+    return str(head(words))
+
+
+@lru_cache(maxsize=128)
+def weekdays(served: str) -> list[tuple[int, str]]:
+    """The weekdays on which a service is open, of which `served` holds the numbers: number and words."""
+    return [(number, words) for number, words in WEEKDAYS if str(number) in served]
 
 
 def _day_words(day: Day, stage: Stage, in_its_month: bool) -> DayWords:

@@ -219,25 +219,25 @@ def _page(
         choice.now,
         choice.today,
     )
-    shown = {row.words.iso: row.words for week in calendar.weeks for row in week.rows}
     free = sorted((meal for meal in choice.ticked if choice.is_free(meal)), key=lambda meal: (meal.day, meal[0]))
     eating = who_eats({*free, *had(choice.taken)})
     costs = {meal: choice.cents(meal, eating) for meal in free}
+    shown = {row.words.iso for week in calendar.weeks for row in week.rows} if free else set()
     carried = [
         (meal.code, f"{choice.children[meal[0]].name}, {day_long(meal.day)}", costs[meal])
         for meal in free
         if meal.day.isoformat() not in shown
     ]
+    first = max(choice.period.first, choice.today).isoformat()
     return render_template(
         "cart/book.html",
         place=choice.place,
         period=choice.period,
         weeks=calendar.weeks,
         looks=calendar.looks,
-        iso_day=grid.ISO_DAY,
-        long_day=grid.LONG_DAY,
+        write_days=grid.write_days,
         columns=heads,
-        weekdays=[(number, words) for number, words in grid.WEEKDAYS if str(number) in choice.place.weekdays],
+        weekdays=grid.weekdays(choice.place.weekdays),
         holidays_end=choice.holidays_end,
         year_end=choice.year_end,
         left_out=[of_service(words, choice.place.kind) for words in left_out],
@@ -248,8 +248,8 @@ def _page(
         carried=carried,
         meals=len(free),
         cents=sum(costs.values()),
-        this_month=f"mois:{max(choice.period.first, choice.today):%Y-%m}",
-        this_week=f"semaine:{max(choice.period.first, choice.today).isoformat()}",
+        this_month=f"mois:{first[:7]}",
+        this_week=f"semaine:{first}",
         joined=joined,
         kept_places=[
             f"{choice.children[meal.beneficiary_id].name}, {day_long(meal.day)}"
@@ -265,8 +265,8 @@ def _page(
         papers=choice.papers,
         ended=choice.ended,
         by_who_eats=any(asks_who_eats(right.grid) for child in choice.children.values() for right in child.rights),
-        late=any(words.late for words in shown.values()),
-        freed=any(words.freed for words in shown.values()),
+        late="late" in calendar.stages,
+        freed="freed" in calendar.stages,
         freed_then_late=choice.terms.policies.late is not None,
     )
 
@@ -286,6 +286,8 @@ def book(commune: str, service: str) -> str:
 def _what_came_back(choice: Choice) -> tuple[int, list[str]]:
     """Of the ticks that came with the address: how many are there still, and a sentence for each that cannot be had any
     more. A child of another family, which was signed in before, is not spoken of."""
+    if not choice.ticked:
+        return 0, []
     own = {
         meal
         for meal in choice.ticked

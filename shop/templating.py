@@ -5,7 +5,7 @@ replaces such a call by its result while it compiles the template, so that it co
 """
 
 import hashlib
-from collections.abc import Callable, Hashable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from flask import Flask
 from flask.templating import Environment
 from jinja2 import StrictUndefined, Template, nodes
 from jinja2.compiler import CodeGenerator, Frame
-from jinja2.runtime import Macro
+from jinja2.runtime import Context, new_context
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup, _escape_inner, escape  # type: ignore[attr-defined]
 
@@ -111,7 +111,18 @@ class _Writer(CodeGenerator):
 
 
 class _Template(Template):
-    """A template whose macros are made once: no page gives a template globals of its own."""
+    """A template whose macros are made once: no page gives a template globals of its own, and they need not be looked for in
+    two places."""
+
+    def new_context(
+        self,
+        vars: dict[str, Any] | None = None,  # noqa: A002 (Jinja's names)
+        shared: bool = False,
+        locals: Mapping[str, Any] | None = None,  # noqa: A002
+    ) -> Context:
+        """What the template finds by its names."""
+        shared_by_all = self.environment.globals
+        return new_context(self.environment, self.name, self.blocks, vars, shared, shared_by_all, locals)
 
     def _get_default_module(self, ctx: Any = None) -> Any:
         return super()._get_default_module()
@@ -164,13 +175,17 @@ def _words(message: str, /, **facts: object) -> Markup:
     return Markup(words % {key: written(value) for key, value in facts.items()} if facts else words)  # noqa: S704
 
 
-def filled(piece: str, *marks_and_words: str) -> Markup:
-    """A piece of a page that was written with marks in it, with words in their place: mark, words, mark, words…"""
-    text = str(piece)
-    rest = iter(marks_and_words)
-    for mark, words in zip(rest, rest, strict=True):
-        text = text.replace(mark, written(words))
-    return Markup(text)  # noqa: S704
+def filled_rows(rows: Iterable[tuple[str, str, str, str]], one: str, other: str) -> Markup:
+    """Rows of a page, each of two pieces that templates wrote and two texts, which come in place of the marks `one` and
+    `other` in the second piece; they are escaped."""
+    return Markup(  # noqa: S704
+        "".join(
+            [
+                begun + piece.replace(one, written(first)).replace(other, written(second))
+                for begun, piece, first, second in rows
+            ]
+        )
+    )
 
 
 def init_templates(app: Flask, static: Path, more: Mapping[str, Fold]) -> None:
@@ -206,16 +221,11 @@ def init_templates(app: Flask, static: Path, more: Mapping[str, Fold]) -> None:
         except TypeError:  # a list among the values
             return paths.build(endpoint, values)
 
-    @lru_cache(maxsize=8192)
-    def once(macro: Macro, *args: Hashable) -> str:
-        """What an imported macro writes for these arguments, on which alone it depends: written once for all pages."""
-        return macro(*args)
-
     environment = app.jinja_env
     if not isinstance(environment, FoldingEnvironment):
         raise TypeError("the application's jinja_environment is FoldingEnvironment")
     environment.folded = {"_": _words, "icon": icon, "static_url": static_url, "static_path": static_path}
-    environment.direct = {**environment.folded, "url_for": url_for, "once": once, "filled": filled, **more}
+    environment.direct = {**environment.folded, "url_for": url_for, **more}
     environment.undefined = StrictUndefined
     environment.trim_blocks = True
     environment.lstrip_blocks = True

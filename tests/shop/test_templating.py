@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup, escape
 
-from shop.templating import filled, written
+from shop.templating import filled_rows, written
 
 
 def shown(app: Flask, source: str, **facts: object) -> str:
@@ -41,12 +41,6 @@ def test_words_and_addresses(app: Flask, source: str, facts: dict[str, object], 
     assert shown(app, source, **facts).replace("\u00a0", " ") == text
 
 
-def test_what_a_macro_writes_once_is_told_apart_by_its_arguments(app: Flask) -> None:
-    source = "{% from 'components/badge.html' import badge %}{% for word in words %}{{ once(badge, word) }}{% endfor %}"
-    page = shown(app, source, words=["un", "deux", "un", "<b>"])
-    assert (page.count(">un<"), page.count(">deux<"), page.count("&lt;b&gt;")) == (2, 1, 1)
-
-
 def test_an_address_that_does_not_exist_is_an_error(app: Flask) -> None:
     with pytest.raises(Exception, match=r"no\.such"):
         shown(app, "{{ url_for('no.such') }}")
@@ -61,8 +55,6 @@ def test_an_imported_macro_escapes_and_takes_what_is_written_between(app: Flask)
     assert (page.count("&lt;b&gt;"), page.count("<b>"), page.count("<br>")) == (3, 0, 1)
 
 
-def test_words_are_put_where_marks_stand_and_escaped() -> None:
-    piece = Markup("<i>\x02 & \x03</i>")
-    assert filled(piece, "\x02", "l'été", "\x03", "<b>") == Markup("<i>l&#39;été & &lt;b&gt;</i>")
-    with pytest.raises(ValueError, match="shorter"):
-        filled(piece, "\x02")
+def test_texts_come_where_marks_stand_and_are_escaped() -> None:
+    rows = [("<b>", "\x02 & \x03 & \x02</b>", "l'été", "<b>"), ("", "<i></i>", "un", "deux")]
+    assert filled_rows(rows, "\x02", "\x03") == Markup("<b>l&#39;été & &lt;b&gt; & l&#39;été</b><i></i>")
