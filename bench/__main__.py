@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
-from bench.measures import QUICK, THOROUGH, Bench, Effort
+from bench.alone import Recording, record
+from bench.measures import ALONE_MEALS, QUICK, THOROUGH, Bench, Effort
 from bench.report import NAMES, Results, tables, write_into
 from bench.statements import count_by_hand, count_statements
 from bench.town import Town
@@ -98,13 +100,15 @@ def _measure(results: Results, small: str, large: str | None, parts: list[str], 
         results.by_hand = count_by_hand(town)
     town.settle()
     with ExitStack() as closing:
+        recording = _record(town, effort, closing) if "purchases" in parts else None
         bench = Bench(town, effort, closing)
         if "pages" in parts:
             results.pages = bench.pages()
         if "paying" in parts:
             results.paying = bench.paying()
-        if "purchases" in parts:
+        if recording is not None:
             results.purchases = bench.purchases()
+            results.alone = [bench.alone(recording)]
         if "checkouts" in parts:
             results.checkouts = bench.checkouts()
         if large is not None:
@@ -113,6 +117,13 @@ def _measure(results: Results, small: str, large: str | None, parts: list[str], 
         findings = books.check(db)
     if findings:
         raise SystemExit(f"the books do not balance after the measuring: {findings[:5]}")
+
+
+def _record(town: Town, effort: Effort, closing: ExitStack) -> Recording:
+    """Purchases to be sent again: noted before the shop is served, for nobody else may use the database meanwhile."""
+    folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="cantine-bench-"))
+    buyers = town.buyers(effort.purchases // 2 * (effort.rounds + 1), children=2)
+    return record(town, buyers, ALONE_MEALS, Path(folder) / "purchases.json")
 
 
 def _version(where: str) -> str:

@@ -14,11 +14,13 @@ from datetime import timedelta
 from statistics import median
 from urllib.parse import urlencode
 
+from bench.alone import Recording
 from bench.served import Request, Sample, Server, Visit, database_pid, gunicorn
 from bench.statements import BOOKING, PAY, PAYING_MEALS
 from bench.town import DATA_KEY, SECRET_KEY, START, Buyer, Town
 
 PURCHASE_MEALS = (1, 6, 30)
+ALONE_MEALS = 6
 BUYERS = (1, 4, 8)
 REQUESTS_OF_A_PURCHASE = 5
 FAMILIES = 20
@@ -162,6 +164,36 @@ class Bench:
             )
             for meals, seen in costs.items()
         ]
+
+    def alone(self, recording: Recording) -> Cost:
+        """The recorded purchases' statements with nothing around them, beside the bare page of the same size."""
+        (buyer,) = self.town.buyers(1, children=2)
+        size = self._size((buyer, BOOKING))
+        plain = [Visit("", (Request("GET", "/page"),))]
+        facts = {"DATABASE_URL": recording.url, "RECORDING": str(recording.path), "PAGE_BYTES": str(size)}
+        visits = [
+            Visit("", tuple(Request("GET", f"/{purchase}/{request}") for request in range(REQUESTS_OF_A_PURCHASE)))
+            for purchase in range(recording.purchases)
+        ]
+        a_round = self.effort.purchases // 2
+        warming, measured = visits[:a_round], visits[a_round:]
+        seen = []
+        with (
+            gunicorn("bench.bare:create_app()", {"BARE_PAGES": json.dumps({"page": size})}) as bare,
+            gunicorn("bench.alone:create_app()", facts, database_pid(recording.url)) as alone,
+        ):
+            bare.measure(plain * 20, 1)
+            alone.measure(warming, 1)
+            for first in range(0, len(measured), a_round):
+                before = bare.measure(plain * self.effort.bare, 1).cpu_ms
+                cpu_ms = alone.measure(measured[first : first + a_round], 1).cpu_ms * REQUESTS_OF_A_PURCHASE
+                seen.append((cpu_ms, before))
+        return Cost(
+            ALONE_MEALS,
+            median(ours for ours, _bare in seen),
+            median(bare for _ours, bare in seen),
+            median(ours / bare for ours, bare in seen),
+        )
 
     def checkouts(self) -> list[Checkouts]:
         """Paid checkouts of 6 meals a second, by how many buyers pay at once."""

@@ -21,6 +21,7 @@ class Results:
     pages: list[Pair] = field(default_factory=list)
     paying: list[Pair] = field(default_factory=list)
     purchases: list[Cost] = field(default_factory=list)
+    alone: list[Cost] = field(default_factory=list)
     checkouts: list[Checkouts] = field(default_factory=list)
     growth: list[Pair] = field(default_factory=list)
     reservations: tuple[int, int] = (0, 0)
@@ -111,11 +112,20 @@ def _pairs(title: str, other: str, short: str, pairs: Sequence[Pair]) -> Table:
 
 def _purchases(measured: dict[str, Results]) -> Table:
     rows = [
-        (f"{NAMES[database]}, {cost.meals} meals", f"{cost.cpu_ms:.1f}", f"{cost.bare_cpu_ms:.3f}", f"{cost.ratio:.1f}")
+        (
+            f"{NAMES[database]}, {cost.meals} meals{what}",
+            f"{cost.cpu_ms:.1f}",
+            f"{cost.bare_cpu_ms:.3f}",
+            f"{cost.ratio:.1f}",
+        )
         for database, results in measured.items()
-        for cost in results.purchases
+        for what, costs in (("", results.purchases), (": its statements alone", results.alone))
+        for cost in costs
     ]
-    about = "Five requests: booking page, add, basket, pay, confirmation. The bare page has the booking page's size."
+    about = (
+        "Five requests: booking page, add, basket, pay, confirmation. The bare page has the booking page's size. Its"
+        " statements alone: five bare pages that send what a purchase sent to a copy of the database, and do nothing else."
+    )
     return Table("A whole purchase", about, ("", "CPU ms", "bare page CPU ms", "times the bare page"), rows)
 
 
