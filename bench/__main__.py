@@ -108,7 +108,7 @@ def _measure(results: Results, small: str, large: str | None, parts: list[str], 
             results.paying = bench.paying()
         if recording is not None:
             results.purchases = bench.purchases()
-            results.alone = [bench.alone(recording)]
+            results.alone = bench.alone(recording)
         if "checkouts" in parts:
             results.checkouts = bench.checkouts()
         if large is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from threading import local
+from threading import Lock
 from typing import Any
 
 from flask import Flask, request_started
@@ -74,14 +74,16 @@ def create_app() -> Flask:
     app = Flask(__name__, static_folder=None)
     found = json.loads(Path(os.environ["RECORDING"]).read_text(), object_hook=_untagged)
     engine = make_engine(os.environ["DATABASE_URL"])
-    page, of_thread = "<!DOCTYPE html>".ljust(int(os.environ["PAGE_BYTES"]), "x"), local()
+    page, lock = "<!DOCTYPE html>".ljust(int(os.environ["PAGE_BYTES"]), "x"), Lock()
+    kept: list[Callable[[str, list[Any]], None]] = []
 
     @app.get("/<int:purchase>/<int:request>")
     def send(purchase: int, request: int) -> str:
-        if not hasattr(of_thread, "send"):
-            of_thread.send = _sender(engine)
-        for statement, values in found[purchase][request]:
-            of_thread.send(statement, values)
+        with lock:
+            if not kept:
+                kept.append(_sender(engine))
+            for statement, values in found[purchase][request]:
+                kept[0](statement, values)
         return page
 
     return app
@@ -89,12 +91,13 @@ def create_app() -> Flask:
 
 def _sender(engine: Engine) -> Callable[[str, list[Any]], None]:
     """What sends a statement over one connection, as the shop does it."""
-    driver: Any = engine.raw_connection().driver_connection
+    connection = engine.raw_connection()
+    driver: Any = connection.driver_connection
     cursors: dict[str, Any] = {}
 
     def send(statement: str, values: list[Any]) -> None:
         if statement == COMMIT:
-            driver.commit()
+            connection.commit()
             return
         cursor = cursors.get(statement)
         if cursor is None:

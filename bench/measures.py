@@ -155,18 +155,11 @@ class Bench:
                 for meals, seen in costs.items():
                     cpu_ms = self._purchase(meals, self.effort.purchases).cpu_ms * REQUESTS_OF_A_PURCHASE
                     seen.append((cpu_ms, before))
-        return [
-            Cost(
-                meals,
-                median(ours for ours, _bare in seen),
-                median(bare for _ours, bare in seen),
-                median(ours / bare for ours, bare in seen),
-            )
-            for meals, seen in costs.items()
-        ]
+        return [_cost(meals, seen) for meals, seen in costs.items()]
 
-    def alone(self, recording: Recording) -> Cost:
-        """The recorded purchases' statements with nothing around them, beside the bare page of the same size."""
+    def alone(self, recording: Recording) -> tuple[Cost, Pair]:
+        """The recorded purchases' statements with nothing around them, beside the bare page of the same size; then those of
+        their booking pages only."""
         (buyer,) = self.town.buyers(1, children=2)
         size = self._size((buyer, BOOKING))
         plain = [Visit("", (Request("GET", "/page"),))]
@@ -188,12 +181,14 @@ class Bench:
                 before = bare.measure(plain * self.effort.bare, 1).cpu_ms
                 cpu_ms = alone.measure(measured[first : first + a_round], 1).cpu_ms * REQUESTS_OF_A_PURCHASE
                 seen.append((cpu_ms, before))
-        return Cost(
-            ALONE_MEALS,
-            median(ours for ours, _bare in seen),
-            median(bare for _ours, bare in seen),
-            median(ours / bare for ours, bare in seen),
-        )
+            booking = [Visit("", visit.requests[:1]) for visit in measured]
+            page = compare(
+                "Booking page, 2 children, a month: its statements alone",
+                self.effort.rounds,
+                lambda: alone.measure(booking, 1),
+                lambda: bare.measure(plain * self.effort.bare, 1),
+            )
+        return _cost(ALONE_MEALS, seen), page
 
     def checkouts(self) -> list[Checkouts]:
         """Paid checkouts of 6 meals a second, by how many buyers pay at once."""
@@ -287,6 +282,16 @@ class Bench:
             )
             visits.append(Visit(self._cookie(buyer), requests))
         return self.shop.measure(visits, 1)
+
+
+def _cost(meals: int, seen: Sequence[tuple[float, float]]) -> Cost:
+    """From what was seen in each round: CPU of a purchase and of the bare page, in milliseconds."""
+    return Cost(
+        meals,
+        median(ours for ours, _bare in seen),
+        median(bare for _ours, bare in seen),
+        median(ours / bare for ours, bare in seen),
+    )
 
 
 def serve(town: Town, closing: ExitStack) -> Server:

@@ -21,7 +21,7 @@ class Results:
     pages: list[Pair] = field(default_factory=list)
     paying: list[Pair] = field(default_factory=list)
     purchases: list[Cost] = field(default_factory=list)
-    alone: list[Cost] = field(default_factory=list)
+    alone: tuple[Cost, Pair] | None = None
     checkouts: list[Checkouts] = field(default_factory=list)
     growth: list[Pair] = field(default_factory=list)
     reservations: tuple[int, int] = (0, 0)
@@ -64,7 +64,8 @@ def tables(measured: dict[str, Results]) -> list[Table]:
     for database, results in measured.items():
         name = NAMES[database]
         if results.pages:
-            found.append(_pairs(f"Hot pages, {name}", "a bare Flask page of the same size", "bare", results.pages))
+            pages = [*results.pages, *(results.alone[1:] if results.alone else ())]
+            found.append(_pairs(f"Hot pages, {name}", "a bare Flask page of the same size", "bare", pages))
         if results.paying:
             found.append(_pairs(f"The paying request, {name}", "the hand-written view", "by hand", results.paying))
     found += [_purchases(measured), _checkouts(measured)]
@@ -119,7 +120,10 @@ def _purchases(measured: dict[str, Results]) -> Table:
             f"{cost.ratio:.1f}",
         )
         for database, results in measured.items()
-        for what, costs in (("", results.purchases), (": its statements alone", results.alone))
+        for what, costs in (
+            ("", results.purchases),
+            (": its statements alone", results.alone[:1] if results.alone else ()),
+        )
         for cost in costs
     ]
     about = (
