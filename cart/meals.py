@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, exists, func, or_, select, type_coerce
@@ -13,7 +14,7 @@ from cart.families import find_family
 from cart.models import Basket, BasketLine, WaitingEntry
 from cart.operations import LIVE_STATES
 from cart.others import is_live, reservations, unbooked
-from cart.places import OtherHome, plans_of
+from cart.places import OtherHome, Plans, plans_of
 from cart.quotes import NOBODY, Quote, Terms, as_freed, quote
 from cart.rules import Stage, covered, overdue_cents, stages_of, unpaid_invoices
 from cart.waits import dues_asked, invoices_asked
@@ -23,6 +24,7 @@ from catalog.rules.prices import read_grid
 from enrolments.models import Enrolment
 from enrolments.outside_invoices import OpenInvoice
 from homes.queries import custodies
+from homes.rules import Custody
 from shop.clock import paris_day
 from shop.database import AnySelect
 from shop.statements import Rows, run
@@ -104,6 +106,7 @@ class BasketMeal(NamedTuple):
     """The invoices that the household has not paid for longer than the service's rule lets it."""
 
 
+_ORDER = itemgetter(*map(BasketMeal._fields.index, ("service_id", "day", "beneficiary_id", "line_id")))
 _MEALS: AnySelect = (
     select(
         BasketLine.id,
@@ -218,7 +221,6 @@ _MEALS: AnySelect = (
             WaitingEntry.state.in_(["waiting", "offered"]),
         ),
     )
-    .order_by(Service.id, ServiceDay.day, BasketLine.beneficiary_id, BasketLine.id)
 )
 _MEALS_OF_HOUSEHOLD = _MEALS.where(Basket.household_id == bindparam("household_id"), Basket.state.in_(LIVE_STATES))
 _MEALS_OF_BASKET = _MEALS.where(Basket.id == bindparam("basket_id"))
@@ -252,6 +254,8 @@ def meals_of_basket(db: Rows, household_id: int, basket_id: int, now: datetime) 
 def _priced(db: Rows, household_id: int, found: Sequence[Sequence[Any]], now: datetime) -> list[BasketMeal]:
     """The meals with what each costs now, and what makes them wait. What grids ask is read once, and only where there is one:
     three statements more; so is what two homes have agreed about a child, and what rules of waiting ask: three."""
+    # In order here: a database would carry every column of every line about for it.
+    found = sorted(found, key=_ORDER)
     meals = [BasketMeal(*row) for row in found]
     family, eating = NOBODY, defaultdict(set)
     if any(meal.grid is not None for meal in meals):
@@ -261,37 +265,50 @@ def _priced(db: Rows, household_id: int, found: Sequence[Sequence[Any]], now: da
         for meal in meals:
             eating[meal.service_day_id].add(meal.beneficiary_id)
     homes = custodies(db, household_id) if any(meal.shared for meal in meals) else {}
-    terms: dict[int, Terms] = {}
     stages = stages_of(meals, now)
-    for meal in meals:
-        if meal.service_id not in terms:
-            terms[meal.service_id] = Terms(meal.policies, meal.commune_id, family)
-    rules = [of_service.policies.blocking for of_service in terms.values()]
+    of_services = {
+        meal.service_id: (meal.regie_id, Terms(meal.policies, meal.commune_id, family))
+        for meal in {meal.service_id: meal for meal in meals}.values()
+    }
+    rules = [terms.policies.blocking for _regie_id, terms in of_services.values()]
     dues = dues_asked(db, household_id, rules)
     invoices = invoices_asked(db, household_id, rules)
-    asked = any(meal.asks_plan and terms[meal.service_id].policies.blocking.pai for meal in meals)
+    today = paris_day(now)
+    kept_waiting = {
+        service_id: (
+            overdue_cents(terms.policies.blocking, dues.get(regie_id, ()), now),
+            unpaid_invoices(terms.policies.blocking, invoices.get(regie_id, ()), today),
+        )
+        for service_id, (regie_id, terms) in of_services.items()
+    }
+    asked = any(meal.asks_plan and meal.policies.blocking.pai for meal in meals)
     plans = plans_of(db, household_id) if asked else {}
-    result, today = [], paris_day(now)
+    result = []
     # A flat price is the same for every meal at that stage.
     flat: dict[tuple[int, int | None, Stage], Quote | None] = {}
     for row, meal in zip(found, meals, strict=True):
-        of_service = terms[meal.service_id]
-        blocking = of_service.policies.blocking
-        spans = plans.get((meal.beneficiary_id, meal.commune_id), ())
-        lacks_plan = blocking.pai and meal.asks_plan and not covered(spans, meal.day)
-        overdue = overdue_cents(blocking, dues.get(meal.regie_id, ()), now) if dues else 0
-        unpaid = unpaid_invoices(blocking, invoices.get(meal.regie_id, ()), today) if invoices else ()
-        custody = homes.get(meal.beneficiary_id)
-        away = custody is not None and custody.home_on(meal.day) not in (None, household_id)
+        away = bool(homes) and _is_away(homes.get(meal.beneficiary_id), household_id, meal.day)
+        lacks_plan = asked and _lacks_plan(meal, plans)
         stage = stages[meal.line_id]
         if meal.grid is not None:
-            price = _price_now(meal, of_service, eating, stage)
+            price = _price_now(meal, of_services[meal.service_id][1], eating, stage)
         elif (known := (meal.service_id, meal.flat_cents, stage)) in flat:
             price = flat[known]
         else:
-            price = flat[known] = _price_now(meal, of_service, eating, stage)
-        result.append(BasketMeal._make((*row, price, away, lacks_plan, overdue, unpaid)))
+            price = flat[known] = _price_now(meal, of_services[meal.service_id][1], eating, stage)
+        result.append(BasketMeal._make((*row, price, away, lacks_plan, *kept_waiting[meal.service_id])))
     return result
+
+
+def _is_away(custody: Custody | None, household_id: int, day: date) -> bool:
+    """Whether the child's other home decides on that day."""
+    return custody is not None and custody.home_on(day) not in (None, household_id)
+
+
+def _lacks_plan(meal: BasketMeal, plans: Plans) -> bool:
+    """Whether the service's rule lets the meal wait for a PAI, and none of the child's covers its day."""
+    spans = plans.get((meal.beneficiary_id, meal.commune_id), ())
+    return meal.asks_plan and meal.policies.blocking.pai and not covered(spans, meal.day)
 
 
 def _price_now(meal: BasketMeal, terms: Terms, eating: Mapping[int, Collection[int]], stage: Stage) -> Quote | None:

@@ -57,7 +57,7 @@ def find_problems(meals: Sequence[BasketMeal], now: datetime) -> dict[int, Probl
     stages = stages_of(meals, now)
     # A meal in the place of one that was given back takes no place of its own; one that is kept for the child is counted.
     lines = [meal for meal in {meal.line_id: meal for meal in meals}.values() if stages[meal.line_id] != "freed"]
-    kept = {meal.line_id for meal in lines if is_kept(meal, now)}
+    kept = {meal.line_id for meal in lines if meal.kept_until is not None and is_kept(meal, now)}
     wanted = Counter([meal.service_day_id for meal in lines if meal.line_id not in kept])
     of_school = Counter(
         [(meal.service_day_id, meal.school_id) for meal in lines if not _is_kept_at_school(meal, meal.line_id in kept)]
