@@ -56,6 +56,12 @@ AnySelect = Select[*tuple[Any, ...]]
 
 BUSY_TIMEOUT_SECONDS = 10
 TRIES = 5
+POSTGRESQL_OPTIONS = (
+    f"-c lock_timeout={BUSY_TIMEOUT_SECONDS}s -c plan_cache_mode=force_generic_plan -c random_page_cost=1.1"
+)
+"""Settings of every connection. A lock is waited for as long as SQLite waits; without a limit, somebody who forgets to commit
+stops every payment. One plan serves all values, and to fetch a row that an index finds is cheap (from memory, or a disk that
+does not turn): else a few large baskets let the server plan every payment anew, or read whole tables for it."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -158,9 +164,7 @@ def make_engine(url: str, pool_size: int = 10) -> Engine:
     else:
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
-        # As long as SQLite waits; without it somebody who forgets to commit stops every payment.
-        options = parsed.query.get("options", f"-c lock_timeout={BUSY_TIMEOUT_SECONDS}s")
-        settings = {"application_name": "cantine-facile", "options": options}
+        settings = {"application_name": "cantine-facile", "options": parsed.query.get("options", POSTGRESQL_OPTIONS)}
     engine = create_engine(
         parsed,
         pool_size=pool_size,
