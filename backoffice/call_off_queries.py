@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from accounts.models import Beneficiary
 from cart.days import concerns
-from catalog.models import CallOff, School, Service, ServiceDay
+from catalog.models import CallOff, Commune, School, Service, ServiceDay
 from orders.models import Reservation, UnbookedMeal
 from shop.errors import NotFound
 
@@ -51,11 +51,15 @@ def services_of(db: Session, commune_ids: Collection[int]) -> list[tuple[int, st
 
 
 def schools_of(db: Session, commune_ids: Collection[int]) -> list[tuple[int, str]]:
-    """The schools of these communes: number, name."""
+    """The schools of these communes: number, name; with the commune's, where they are of several."""
     rows = db.execute(
-        select(School.id, School.name).where(School.commune_id.in_(commune_ids)).order_by(School.name, School.id)
-    )
-    return [(key, name) for key, name in rows]
+        select(School.id, School.name, Commune.name)
+        .join(Commune, Commune.id == School.commune_id)
+        .where(School.commune_id.in_(commune_ids))
+        .order_by(Commune.name, School.name, School.id)
+    ).all()
+    several = len({commune for _key, _name, commune in rows}) > 1
+    return [(key, f"{name} ({commune})" if several else name) for key, name, commune in rows]
 
 
 def has_class(db: Session, school_id: int | None, name: str) -> bool:

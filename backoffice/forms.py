@@ -210,7 +210,7 @@ class DecisionForm(Form):
     """One decision about one or several requests. Which button was pressed is the decision."""
 
     ids = SelectMultipleField(_("Demandes"), coerce=whole, validate_choice=False)
-    decision = StringField(validators=[AnyOf(DECISIONS, _("Choisissez une décision."))])
+    decision = StringField(_("Décision"), validators=[AnyOf(DECISIONS, _("Choisissez une décision."))])
     reason = TextAreaField(
         _("Motif du refus"),
         filters=[tidy],

@@ -270,7 +270,7 @@ def _words(
     return DayWords(
         day.isoformat(),
         day.isoweekday(),
-        day_of_month(day) if in_its_month else day_short(day),
+        (day_of_month(day) if in_its_month else day_short(day)).replace(" ", "\u00a0", 1),
         day_long(day),
         None if is_open else (closed_reason or _("Fermé")),
         ", ".join(menu.splitlines()) if menu else None,

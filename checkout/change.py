@@ -18,6 +18,7 @@ from accounts.queries import list_beneficiaries
 from cart.days import days_between
 from cart.errors import BookingWaits
 from cart.families import terms_of
+from cart.grid import WEEKDAYS
 from cart.models import Basket, BasketLine
 from cart.operations import LIVE_STATES
 from cart.places import Place, between, find_place, places_of
@@ -50,7 +51,7 @@ from checkout.rules import why_not_cancelled
 from orders.models import Reservation
 from shop.clock import paris_day
 from shop.errors import NotFound, Refusal
-from shop.french import day_long
+from shop.french import day_long, listing
 from shop.money import format_euros
 from shop.statements import Rows, run
 from shop.words import gettext as _
@@ -217,6 +218,7 @@ def plan_change(db: Session, household_id: int, wish: Wish, now: datetime) -> Ch
     """
     _check(wish, paris_day(now))
     place = _place_of(db, household_id, wish.service_id, now)
+    _check_weekdays(wish, place)
     owned = {line.id: line for line in list_beneficiaries(db, household_id)}
     if not wish.children <= owned.keys():
         raise NotFound
@@ -291,6 +293,14 @@ def _check(wish: Wish, today: date) -> None:
         raise Refusal(_("Choisissez une date à partir d’aujourd’hui, dans les onze mois qui viennent."))
     if wish.pattern is not None and not wish.pattern.weekdays:
         raise Refusal(_("Cochez au moins un jour de la semaine, ou choisissez « Ne plus manger »."))
+
+
+def _check_weekdays(wish: Wish, place: Place) -> None:
+    asked = wish.pattern.weekdays if wish.pattern is not None else frozenset()
+    shut = [words for number, words in WEEKDAYS if number in asked and str(number) not in place.weekdays]
+    if shut:
+        facts = {"service": place.service_name, "days": listing(shut)}
+        raise Refusal(_("%(service)s : pas de service les %(days)s. Décochez ces jours.", **facts))
 
 
 def _is_wanted(wish: Wish, meal: Meal) -> bool:

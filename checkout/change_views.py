@@ -158,7 +158,7 @@ def _page(typed: Any, refusal: Refusal | None = None) -> str | tuple[str, int]:
         "checkout/change.html",
         places=places,
         children=children,
-        weekdays=WEEKDAYS[:5],
+        weekdays=[pair for pair in WEEKDAYS if any(str(pair[0]) in place.weekdays for place in places)],
         service=wish.service_id if wish else _first_shown(places, usual),
         chosen=chosen or frozenset(child.id for child in children),
         first=wish.first if wish else today,

@@ -308,7 +308,7 @@ def tell(facts: Facts, illnesses: list[Illness], given: list[GivenBack], with_na
                 )
             )
     for gift in given:
-        events.append(Event(gift.offered_at, "undo", _("Rendu à une autre famille"), by(gift.offered_by)))
+        events.append(Event(gift.offered_at, "undo", _("Rendu : proposé aux autres familles"), by(gift.offered_by)))
         if gift.state in KEPT and gift.ended_at is not None:
             events.append(Event(gift.ended_at, "clock", KEPT[gift.state], ""))
     taken = any(gift.state == "taken" for gift in given)

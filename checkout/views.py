@@ -97,9 +97,15 @@ def _basket_page(refusal: Refusal | None) -> str:
         pending=pending,
         top_ups=top_ups,
         # The basket itself says what it waits for.
-        refusal=None if isinstance(refusal, BookingWaits) else refusal,
+        refusal=None if isinstance(refusal, BookingWaits) or _says_so(refusal, pending) else refusal,
         waiting=isinstance(refusal, BookingWaits),
+        under_way=_says_so(refusal, pending),
     )
+
+
+def _says_so(refusal: Refusal | None, pending: object) -> bool:
+    """Whether the page shows the payment under way that keeps a basket from being changed."""
+    return isinstance(refusal, PaymentUnderWay) and pending is not None
 
 
 def _any_completing(meals: list[BasketMeal]) -> bool:
@@ -153,6 +159,8 @@ def accept_prices() -> Response:
         }
         if changed:
             cart.operations.requote(db, basket_id, changed, now)
+    if changed:
+        flash(_("Nouveaux prix acceptés."), "ok")
     return redirect(url_for("checkout.basket"), 303)
 
 

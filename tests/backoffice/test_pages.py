@@ -9,6 +9,7 @@ from sqlalchemy import insert, select, update
 from accounts.beneficiaries import Facts, change_beneficiary
 from accounts.models import Account, Beneficiary, HouseholdBeneficiary, HouseholdMember, StaffRole
 from accounts.operations import change_details
+from backoffice.call_off_queries import schools_of
 from catalog.models import Commune, School, Service, Tariff
 from enrolments.models import Enrolment
 from enrolments.rules import validity
@@ -18,7 +19,7 @@ from shop.french import day_plain
 from shop.models import AuditLine
 from tests.conftest import CountStatements, OpenSession, SendLetters, SignIn, Submit, as_typed
 from tests.enrolments.support import letters_waiting, rows, snapshot, states, text_of
-from tests.factory import Family, Person, Town
+from tests.factory import Family, Person, Town, add
 
 QUEUE = "/mairie/demandes"
 
@@ -730,3 +731,15 @@ def test_statements_do_not_grow_with_the_day(
         counts.append((list_of_day.count, desk.count, search.count))
     assert counts[0] == counts[1], counts
     assert max(counts[0]) <= 6, counts
+
+
+def test_schools_of_several_communes_are_told_apart(town: Town, read: OpenSession, write: OpenSession) -> None:
+    here = [town.aiguilhe.id, town.coubon.id]
+    with write() as db:
+        for commune_id in here:
+            add(db, School, commune_id=commune_id, name="École publique", level="elementary")
+    with read() as db:
+        alone = [name for _key, name in schools_of(db, here[:1])]
+        both = [name for _key, name in schools_of(db, here)]
+    assert "École publique" in alone
+    assert {"École publique (Aiguilhe)", "École publique (Coubon)"} <= set(both)

@@ -164,6 +164,18 @@ def test_a_date_that_makes_no_sense_is_refused(home: Home, days_off: int) -> Non
         home.plan(home.wish("4", first=first))
 
 
+def test_a_weekday_without_service_is_neither_offered_nor_taken(home: Home) -> None:
+    before = Picture(home.read)
+    page = home.client.get(PAGE, query_string=home.form(jours=["3", "4"])).text
+    assert "pas de service les mercredis. Décochez ces jours." in page
+    assert 'name="vu"' not in page
+    offered = home.client.get(PAGE).text
+    assert 'name="jours" value="4"' in offered
+    assert 'name="jours" value="3"' not in offered
+    assert home.submit(home.client, PAGE, home.form(jours=["3"]) | {"vu": ""}).status_code == 422
+    assert Picture(home.read) == before
+
+
 def test_somebody_elses_child_or_service_does_not_exist(home: Home) -> None:
     other = home.town.family()
     with pytest.raises(NotFound):

@@ -145,15 +145,15 @@ def test_a_meal_given_back_tells_what_became_of_it() -> None:
     first = GivenBack("withdrawn", AT + timedelta(hours=1), CAMILLE, AT + timedelta(hours=2))
     nobody = GivenBack("lapsed", AT + timedelta(hours=3), CAMILLE, AT + timedelta(hours=4))
     assert [line.split(" | ")[0] for line in lines(facts(), (), (first, nobody))][2:] == [
-        "Rendu à une autre famille",
+        "Rendu\u00a0: proposé aux autres familles",
         "N’est plus proposé aux autres familles",
-        "Rendu à une autre famille",
+        "Rendu\u00a0: proposé aux autres familles",
         "Repris par personne\u00a0: reste dû",
     ]
     taken = GivenBack("taken", AT + timedelta(hours=1), CAMILLE, AT + timedelta(days=1))
     meal = facts(**ENDED, cancelled_by=CAMILLE, credited_cents=380)
     found = lines(meal, (), (taken,))
-    assert found[2] == "Rendu à une autre famille | Camille Dupont"
+    assert found[2] == "Rendu\u00a0: proposé aux autres familles | Camille Dupont"
     assert found[3] == "Repris par une autre famille, qui l’a payé | 3,80\u00a0€ recrédités sur le porte-monnaie"
 
 

@@ -367,7 +367,9 @@ def test_a_price_that_changed_is_shown_and_must_be_accepted(
     assert "4,10\u00a0€ au lieu de 3,80\u00a0€" in answer.text
     assert Picture(read) == before
     assert submit(client, "/panier/nouveaux-prix", {"panier": basket_id}).status_code == 303
-    assert "16,40\u00a0€" in client.get("/panier").text
+    page = client.get("/panier").text
+    assert "16,40\u00a0€" in page
+    assert "Nouveaux prix acceptés." in page
     assert submit(client, WALLET, {"panier": basket_id, "total": 1640}).status_code == 303
 
 
@@ -484,7 +486,9 @@ def test_card_held_abandoned_and_open_again(
     html = client.get("/panier").text
     assert "Un paiement par carte est en cours" in html
     assert WALLET not in html
-    assert submit(client, WALLET, {"panier": basket_id, "total": 1520}).status_code == 409
+    refused = submit(client, WALLET, {"panier": basket_id, "total": 1520})
+    assert refused.status_code == 409
+    assert refused.text.count("Un paiement par carte est en cours") == 1
     assert "Vous n’avez pas encore payé" in client.get(f"/paiement/{key}").text
     assert submit(client, f"/paiement/{key}/abandonner", {}).status_code == 303
     assert "Rien n’a été débité" in client.get(f"/paiement/{key}").text
