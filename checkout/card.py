@@ -6,12 +6,12 @@ from typing import Literal
 import structlog
 
 import payments.operations
-from checkout.queries import PaymentFacts
+from checkout.queries import PaymentFacts, regie_names
 from checkout.settle import Outcome, give_up, settle
 from payments.gateways import the_gateways
 from payments.gateways.base import Asked, GatewayDown, GatewayRefused, Seen, SeenState, Started
 from payments.models import Payment
-from shop.database import retried, transaction
+from shop.database import reading, retried, transaction
 from shop.web import link_to
 from shop.words import gettext as _
 
@@ -26,11 +26,14 @@ def start(payment: Payment, email: str, now: datetime) -> str | None:
     """
     back = link_to("checkout.come_back", key=payment.key)
     words = _("Réservation de repas") if payment.purpose == "order" else _("Recharge du porte-monnaie")
+    with reading() as db:
+        payee = regie_names(db, [payment.regie_id])[payment.regie_id]
     asked = Asked(
         key=payment.key,
         cents=payment.cents,
         currency=payment.currency,
         description=words,
+        payee=payee,
         email=email,
         success_url=back,
         cancel_url=link_to("checkout.payment", key=payment.key),

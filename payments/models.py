@@ -107,6 +107,8 @@ class SandboxPayment(Row):
     cents: Mapped[int]
     currency: Mapped[str] = mapped_column(String(3))
     description: Mapped[str] = mapped_column(String(200))
+    payee: Mapped[str] = mapped_column(String(120))
+    """Whose name the page shows."""
     success_url: Mapped[str] = mapped_column(Text)
     cancel_url: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Word(12))

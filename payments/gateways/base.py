@@ -36,6 +36,8 @@ class Asked:
     cents: int
     currency: str
     description: str
+    payee: str
+    """Who collects: the cash office's legal name."""
     email: str | None
     success_url: str
     """Where the browser comes back when the person has paid, or believes so."""

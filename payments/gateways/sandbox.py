@@ -70,6 +70,7 @@ class SandboxPage(NamedTuple):
     reference: str
     cents: int
     description: str
+    payee: str
     state: State
     success_url: str
     cancel_url: str
@@ -138,6 +139,7 @@ class SandboxGateway:
                     "cents": asked.cents,
                     "currency": asked.currency,
                     "description": asked.description[:200],
+                    "payee": asked.payee,
                     "success_url": asked.success_url,
                     "cancel_url": asked.cancel_url,
                     "state": "open",
@@ -249,6 +251,7 @@ def load_page(db: Session, reference: str, now: datetime) -> SandboxPage | None:
         select(
             SandboxPayment.cents,
             SandboxPayment.description,
+            SandboxPayment.payee,
             SandboxPayment.state,
             SandboxPayment.expires_at,
             SandboxPayment.captures_at,
@@ -259,7 +262,7 @@ def load_page(db: Session, reference: str, now: datetime) -> SandboxPage | None:
     if row is None:
         return None
     state = _state_at(row.state, row.expires_at, row.captures_at, now)
-    return SandboxPage(reference, row.cents, row.description, state, row.success_url, row.cancel_url)
+    return SandboxPage(reference, row.cents, row.description, row.payee, state, row.success_url, row.cancel_url)
 
 
 def pay(db: Session, reference: str, number: str, now: datetime) -> State:

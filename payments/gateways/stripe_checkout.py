@@ -84,7 +84,10 @@ class StripeGateway:
                             "price_data": {
                                 "currency": asked.currency,
                                 "unit_amount": asked.cents,
-                                "product_data": {"name": asked.description[:DESCRIPTION_LENGTH]},
+                                "product_data": {
+                                    "name": asked.description[:DESCRIPTION_LENGTH],
+                                    "description": asked.payee,
+                                },
                             },
                         }
                     ],

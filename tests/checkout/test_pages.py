@@ -480,6 +480,7 @@ def test_card_held_abandoned_and_open_again(
 ) -> None:
     answer = submit(client, CARD, {"panier": basket_id, "total": 1520})
     assert "/paiement-securise/" in answer.headers["Location"]
+    assert "<dd>Régie de l’agglomération</dd>" in client.get(answer.headers["Location"]).text
     with read() as db:
         key = db.scalars(select(Payment.key).where(Payment.purpose == "order")).one()
         assert set(db.scalars(select(Reservation.state))) == {"held"}

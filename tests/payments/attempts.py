@@ -35,6 +35,7 @@ def asked_for(payment: Payment, email: str = "parent@example.org") -> Asked:
         cents=payment.cents,
         currency="eur",
         description="Recharge du porte-monnaie",
+        payee="Régie de l’agglomération",
         email=email,
         success_url=link_to("payments.sandbox", reference="success"),
         cancel_url=link_to("payments.sandbox", reference="cancel"),

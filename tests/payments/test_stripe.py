@@ -44,6 +44,7 @@ def asked(clock: StoppedClock) -> Asked:
         cents=1520,
         currency="eur",
         description="Réservation de repas",
+        payee="Régie de l’agglomération",
         email="camille@example.org",
         success_url="http://localhost/paiement/retour/0123",
         cancel_url="http://localhost/paiement/0123",
@@ -71,7 +72,7 @@ def test_a_session_is_opened_as_the_api_wants_it(gateway: StripeGateway, fake: F
                 "price_data": {
                     "currency": "eur",
                     "unit_amount": "1520",
-                    "product_data": {"name": "Réservation de repas"},
+                    "product_data": {"name": "Réservation de repas", "description": "Régie de l’agglomération"},
                 },
             }
         ],
