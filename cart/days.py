@@ -81,7 +81,7 @@ def freed_for(household_id: Any) -> ColumnElement[int]:
         .select_from(freed.join(given, given.c.id == freed.c.reservation_id))
         .where(
             freed.c.service_day_id == ServiceDay.id,
-            freed.c.state.in_(["offered"]),
+            freed.c.state == "offered",
             given.c.household_id != household_id,
             given.c.beneficiary_id.not_in(own),
         )
@@ -196,7 +196,7 @@ _DAYS_OF_SERVICES = _days_where(
         _is_between,
         ServiceDay.service_id.in_(
             select(Enrolment.service_id).where(
-                Enrolment.household_id == bindparam("household_id"), Enrolment.state.in_(["approved"])
+                Enrolment.household_id == bindparam("household_id"), Enrolment.state == "approved"
             )
         ),
     ),

@@ -36,17 +36,6 @@ from shop.templating import filled_rows
 from shop.words import gettext as _
 from shop.words import ngettext
 
-WEEKDAYS = (
-    (1, _("lundis")),
-    (2, _("mardis")),
-    (3, _("mercredis")),
-    (4, _("jeudis")),
-    (5, _("vendredis")),
-    (6, _("samedis")),
-    (7, _("dimanches")),
-)
-
-
 ISO_DAY, LONG_DAY = "\x02", "\x03"
 """What stands in a box for its day, as an ISO date and in words, until the page writes the row: most days of a family look
 alike, and are then written once. No name holds such a character."""
@@ -223,12 +212,6 @@ def write_days(rows: Sequence[DayRow], head: Macro, boxes: Sequence[str]) -> Mar
 @lru_cache(maxsize=8192)
 def _begun(head: Macro, words: DayWords) -> str:
     return str(head(words))
-
-
-@lru_cache(maxsize=128)
-def weekdays(served: str) -> list[tuple[int, str]]:
-    """The weekdays on which a service is open, of which `served` holds the numbers: number and words."""
-    return [(number, words) for number, words in WEEKDAYS if str(number) in served]
 
 
 def _day_words(day: Day, stage: Stage, in_its_month: bool) -> DayWords:

@@ -187,7 +187,7 @@ _MEALS: AnySelect = (
             Enrolment.beneficiary_id == BasketLine.beneficiary_id,
             Enrolment.tariff_id == BasketLine.tariff_id,
             Enrolment.service_id == ServiceDay.service_id,
-            Enrolment.state.in_(["approved"]),
+            Enrolment.state == "approved",
             Enrolment.valid_from <= ServiceDay.day,
             Enrolment.valid_until >= ServiceDay.day,
         ),

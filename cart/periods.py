@@ -93,3 +93,20 @@ def until_summer(today: date, last: date) -> Period:
     """All days until the school year ends."""
     last = max(min(last, today + LONGEST_YEAR), today)
     return Period("annee", today, last, _("toute l’année, jusqu’au %(day)s", day=day_plain(last)), None, None)
+
+
+WEEKDAYS = (
+    (1, _("lundis")),
+    (2, _("mardis")),
+    (3, _("mercredis")),
+    (4, _("jeudis")),
+    (5, _("vendredis")),
+    (6, _("samedis")),
+    (7, _("dimanches")),
+)
+
+
+@lru_cache(maxsize=128)
+def weekdays(served: str) -> tuple[tuple[int, str], ...]:
+    """The weekdays on which a service is open, of which `served` holds the ISO numbers: number and words."""
+    return tuple((number, words) for number, words in WEEKDAYS if str(number) in served)

@@ -104,7 +104,7 @@ _RIGHTS = (
     .join(Beneficiary, Beneficiary.id == Enrolment.beneficiary_id)
     .join(Tariff, Tariff.id == Enrolment.tariff_id)
     .join(TariffPrice, TariffPrice.tariff_id == Enrolment.tariff_id)
-    .where(Enrolment.household_id == bindparam("household_id"), Enrolment.state.in_(["approved"]))
+    .where(Enrolment.household_id == bindparam("household_id"), Enrolment.state == "approved")
     .subquery()
 )
 _PLACE_AND_CHILDREN = (
@@ -223,7 +223,7 @@ _PLACES_OF = _PLACE.where(
     Service.id.in_(
         select(Enrolment.service_id).where(
             Enrolment.household_id == bindparam("household_id"),
-            Enrolment.state.in_(["approved"]),
+            Enrolment.state == "approved",
             Enrolment.valid_until >= bindparam("today"),
         )
     )

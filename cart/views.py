@@ -22,7 +22,7 @@ from cart.errors import (
     TooManyMeals,
 )
 from cart.families import terms_of
-from cart.periods import Period, read_period, usual_periods
+from cart.periods import Period, read_period, usual_periods, weekdays
 from cart.places import Place, Request, between, find_place, places_of, requests_of
 from cart.quotes import Terms, asks_who_eats
 from cart.repricing import follow_who_eats
@@ -237,7 +237,7 @@ def _page(
         looks=calendar.looks,
         write_days=grid.write_days,
         columns=heads,
-        weekdays=grid.weekdays(choice.place.weekdays),
+        weekdays=weekdays(choice.place.weekdays),
         holidays_end=choice.holidays_end,
         year_end=choice.year_end,
         left_out=[of_service(words, choice.place.kind) for words in left_out],

@@ -18,9 +18,9 @@ from accounts.queries import list_beneficiaries
 from cart.days import days_between
 from cart.errors import BookingWaits
 from cart.families import terms_of
-from cart.grid import WEEKDAYS
 from cart.models import Basket, BasketLine
 from cart.operations import LIVE_STATES
+from cart.periods import WEEKDAYS
 from cart.places import Place, between, find_place, places_of
 from cart.repricing import follow_who_eats
 from cart.rules import (
@@ -184,7 +184,7 @@ _NEXT_BOOKED = (
     .join(Reservation, Reservation.service_day_id == ServiceDay.id)
     .where(
         Reservation.household_id == bindparam("household_id"),
-        Reservation.state.in_(["confirmed"]),
+        Reservation.state == "confirmed",
         ServiceDay.day >= bindparam("today"),
     )
     .order_by(ServiceDay.day, ServiceDay.service_id)

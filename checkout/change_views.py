@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from accounts.queries import list_beneficiaries
 from cart.errors import PaymentUnderWay, TooManyMeals
-from cart.grid import WEEKDAYS
+from cart.periods import weekdays
 from cart.places import Place, places_of
 from cart.rules import Pattern
 from checkout import change, queries
@@ -158,7 +158,7 @@ def _page(typed: Any, refusal: Refusal | None = None) -> str | tuple[str, int]:
         "checkout/change.html",
         places=places,
         children=children,
-        weekdays=[pair for pair in WEEKDAYS if any(str(pair[0]) in place.weekdays for place in places)],
+        weekdays=weekdays("".join(place.weekdays for place in places)),
         service=wish.service_id if wish else _first_shown(places, usual),
         chosen=chosen or frozenset(child.id for child in children),
         first=wish.first if wish else today,

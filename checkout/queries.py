@@ -41,7 +41,7 @@ def header_columns() -> tuple[ScalarSelect[int], ScalarSelect[int], ScalarSelect
     """
     balance = (
         select(func.coalesce(func.sum(LedgerAccount.balance_cents), 0))
-        .where(LedgerAccount.household_id == HouseholdMember.household_id, LedgerAccount.kind.in_(["wallet"]))
+        .where(LedgerAccount.household_id == HouseholdMember.household_id, LedgerAccount.kind == "wallet")
         .correlate(HouseholdMember)
         .scalar_subquery()
     )
@@ -54,7 +54,7 @@ def header_columns() -> tuple[ScalarSelect[int], ScalarSelect[int], ScalarSelect
     )
     due = (
         select(func.coalesce(-func.sum(LedgerAccount.balance_cents), 0))
-        .where(LedgerAccount.household_id == HouseholdMember.household_id, LedgerAccount.kind.in_(["receivable"]))
+        .where(LedgerAccount.household_id == HouseholdMember.household_id, LedgerAccount.kind == "receivable")
         .correlate(HouseholdMember)
         .scalar_subquery()
     )
@@ -292,7 +292,7 @@ _TOP_UPS_UNDER_WAY = (
     select(Payment.key, Payment.regie_id, Payment.cents)
     .where(
         Payment.household_id == bindparam("household_id"),
-        Payment.purpose.in_(["top_up"]),
+        Payment.purpose == "top_up",
         Payment.state.in_(["created", "sent"]),
     )
     .order_by(Payment.id)

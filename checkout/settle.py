@@ -121,7 +121,7 @@ def _lock_days(db: Session, order: Order) -> bool:
     holds = (
         select(func.count(FreedMeal.id))
         .join(Reservation, Reservation.id == FreedMeal.taker_id)
-        .where(Reservation.order_id == order.id, FreedMeal.state.in_(["held"]))
+        .where(Reservation.order_id == order.id, FreedMeal.state == "held")
         .scalar_subquery()
     )
     found = db.scalars(

@@ -45,12 +45,12 @@ _CALENDARS = (
         CustodyCalendar.odd_home_id,
         CustodyCalendar.holidays_home_id,
     )
-    .where(CustodyCalendar.beneficiary_id.in_(_OF_HOUSEHOLDS), CustodyCalendar.state.in_(["agreed"]))
+    .where(CustodyCalendar.beneficiary_id.in_(_OF_HOUSEHOLDS), CustodyCalendar.state == "agreed")
     .order_by(CustodyCalendar.decided_at, CustodyCalendar.id)
 )
 _SWAPS = (
     select(CustodySwap.beneficiary_id, CustodySwap.first_day, CustodySwap.last_day, CustodySwap.home_id)
-    .where(CustodySwap.beneficiary_id.in_(_OF_HOUSEHOLDS), CustodySwap.state.in_(["agreed"]))
+    .where(CustodySwap.beneficiary_id.in_(_OF_HOUSEHOLDS), CustodySwap.state == "agreed")
     .order_by(CustodySwap.decided_at, CustodySwap.id)
 )
 _HOLIDAYS = select(Holiday.zone, Holiday.first_day, Holiday.last_day).where(Holiday.zone.is_not(None))

@@ -88,7 +88,7 @@ class PaymentEvent(Row):
     provider: Mapped[str] = mapped_column(String(20))
     key: Mapped[str] = mapped_column(String(120))
     """The provider's id of the event."""
-    kind: Mapped[str] = mapped_column(Word(80))
+    kind: Mapped[str] = mapped_column(String(80))
     body: Mapped[str] = mapped_column(Text)
     received_at: Mapped[datetime]
     payment_id: Mapped[int | None] = mapped_column(Key, ForeignKey("payments.id"), index=True)

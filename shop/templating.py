@@ -5,7 +5,7 @@ replaces such a call by its result while it compiles the template, so that it co
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -138,10 +138,6 @@ class FoldingEnvironment(Environment):
     code_generator_class = _Writer
     template_class = _Template
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._found: dict[str, Template] = {}
-
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
         escaped = self.autoescape(name) if callable(self.autoescape) else self.autoescape
@@ -150,20 +146,6 @@ class FoldingEnvironment(Environment):
             return tree
         folding: nodes.Template = _Folding(self.folded, self.direct).visit(tree)
         return folding
-
-    def get_template(
-        self,
-        name: str | Template,
-        parent: str | None = None,
-        globals: MutableMapping[str, Any] | None = None,  # noqa: A002
-    ) -> Template:
-        """A template: the same one each time, for none changes while the shop runs."""
-        if globals is not None or not isinstance(name, str):
-            return super().get_template(name, parent, globals)
-        found = self._found.get(name)
-        if found is None:
-            found = self._found[name] = super().get_template(name, parent)
-        return found
 
 
 def _words(message: str, /, **facts: object) -> Markup:
@@ -189,7 +171,7 @@ def filled_rows(rows: Iterable[tuple[str, str, str, str]], one: str, other: str)
 
 
 def init_templates(app: Flask, static: Path, more: Mapping[str, Fold]) -> None:
-    """Give the templates their words, icons addresses of static files, and `more` functions that need nothing of a page."""
+    """Give the templates their words, icons, addresses of static files, and `more` functions that need nothing of a page."""
 
     @cache
     def static_url(name: str) -> str:

@@ -133,16 +133,13 @@ def with_headers(app: Flask) -> "Callable[[WSGIEnvironment, StartResponse], Iter
     config: Config = app.extensions["shop.config"]
     usual = HEADERS | (TRANSPORT if config.secure_cookies else {})
     usual |= {"Content-Security-Policy": content_security_policy(app), "Cache-Control": "no-store"}
-    named = {name.lower(): (name, value) for name, value in usual.items()}
-    all_of_them = list(named.values())
+    named = [(name.lower(), (name, value)) for name, value in usual.items()]
     inner = app.wsgi_app
 
     def serve(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *failure: Any) -> Callable[[bytes], object]:
             there = {name.lower() for name, _value in headers}
-            if named.keys().isdisjoint(there):
-                return start_response(status, headers + all_of_them, *failure)
-            return start_response(status, headers + [named[name] for name in named if name not in there], *failure)
+            return start_response(status, [*headers, *(pair for name, pair in named if name not in there)], *failure)
 
         return inner(environ, start)
 

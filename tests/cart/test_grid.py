@@ -4,7 +4,8 @@ from datetime import date
 
 from flask import Flask
 
-from cart.grid import ISO_DAY, LONG_DAY, SHUT, Box, DayRow, DayWords, weekdays, write_days
+from cart.grid import ISO_DAY, LONG_DAY, SHUT, Box, DayRow, DayWords, write_days
+from cart.periods import weekdays
 
 LIMIT = "Jusqu’au lun. 30 nov. à 09:00"
 

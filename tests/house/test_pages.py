@@ -70,6 +70,13 @@ class World:
         return adapter.build(rule.endpoint, {name: self.samples[name] for name in rule.arguments})
 
 
+def readable(app: Flask, world: World) -> Iterator[tuple[str, str]]:
+    """Every page that is only read: its rule, and its address in the world."""
+    for rule, method in routes(app):
+        if method == "GET" and rule.endpoint not in WRITES_ON_GET:
+            yield rule.rule, world.url(app, rule)
+
+
 WEEK_KEY = "the key of a link about a week"
 
 
@@ -367,12 +374,11 @@ def test_a_page_names_each_thing_once_and_labels_what_is_there(
         facts = {"scope": "commune", "role": "manager", "given_at": town.now}
         where = {"regie_id": town.regie_id, "commune_id": town.coubon.id}
         add(db, StaffRole, account_id=world.clerk.account_id, **facts, **where)
-    for rule, method in routes(app):
-        if method == "GET" and rule.endpoint not in WRITES_ON_GET:
-            page = client.get(world.url(app, rule)).text
-            ids = re.findall(r' id="([^"]+)"', page)
-            assert not [name for name, times in Counter(ids).items() if times > 1], rule.rule
-            assert set(re.findall(r'<label[^>]* for="([^"]+)"', page)) <= set(ids), rule.rule
+    for rule, url in readable(app, world):
+        page = client.get(url).text
+        ids = re.findall(r' id="([^"]+)"', page)
+        assert not [name for name, times in Counter(ids).items() if times > 1], rule
+        assert set(re.findall(r'<label[^>]* for="([^"]+)"', page)) <= set(ids), rule
 
 
 @pytest.mark.parametrize("who", ["anonymous", "parent", "clerk"])
@@ -383,10 +389,9 @@ def test_reading_writes_nothing(
         sign_in(client, world.parent if who == "parent" else world.clerk)
     with read() as db:
         before = digest(db)
-    for rule, method in routes(app):
-        if method == "GET" and rule.endpoint not in WRITES_ON_GET:
-            for verb in ("GET", "HEAD"):
-                assert client.open(world.url(app, rule), method=verb).status_code < 500, rule.rule
+    for rule, url in readable(app, world):
+        for verb in ("GET", "HEAD"):
+            assert client.open(url, method=verb).status_code < 500, rule
     with read() as db:
         assert digest(db) == before
 
